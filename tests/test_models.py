@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xorlab import data, models, training
+
+
+@pytest.mark.parametrize("hidden, activation", [(3, "sigmoid"), (4, "relu"), ((5, 2), "tanh")])
+def test_a_seeded_net_is_the_one_torch_builds_after_manual_seed(hidden, activation):
+    torch.manual_seed(7)
+    widths = hidden if isinstance(hidden, tuple) else (hidden,)
+    expected = [nn.Linear(a, b) for a, b in zip((2, *widths), (*widths, 1), strict=True)]
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    model = models.MLP(hidden, activation, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    for layer, twin in zip(layers, expected, strict=True):
+        assert torch.equal(layer.weight, twin.weight) and torch.equal(layer.bias, twin.bias)
+
+
+@pytest.mark.parametrize("activation, function", [
+    ("sigmoid", lambda z: 1 / (1 + np.exp(-z))), ("relu", lambda z: np.maximum(z, 0)), ("tanh", np.tanh)])
+def test_forward_is_the_formula_of_a_multilayer_perceptron(activation, function):
+    model = models.MLP((3, 4), activation, seed=0)
+    x = data.grid(7)
+    first, second = model.hidden[0], model.hidden[2]
+    w = [p.detach().numpy().astype(np.float64) for p in
+         (first.weight, first.bias, second.weight, second.bias, model.output.weight, model.output.bias)]
+    h = function(function(x @ w[0].T + w[1]) @ w[2].T + w[3])
+    expected = 1 / (1 + np.exp(-(h @ w[4].T + w[5])))
+    assert model(torch.from_numpy(x)).shape == (49, 1)
+    np.testing.assert_allclose(model(torch.from_numpy(x)).detach(), expected, atol=1e-6)
+
+
+def test_one_hidden_layer_is_a_linear_and_several_a_sequential():
+    assert isinstance(models.MLP(3).hidden, nn.Linear)
+    assert isinstance(models.MLP((3, 3)).hidden, nn.Sequential)
+
+
+@pytest.mark.parametrize("settings, says", [
+    ({"hidden": 0}, "got 0"), ({"hidden": ()}, "got ()"), ({"hidden": (3, -1)}, "positive"), ({"hidden": 2.5}, "2.5"),
+    ({"activation": "step"}, "sigmoid, relu, tanh")])
+def test_impossible_nets_are_refused(settings, says):
+    with pytest.raises(ValueError) as error:
+        models.MLP(**settings)
+    assert says in str(error.value)
+
+
+def test_the_textbook_net_is_the_published_exact_solution():
+    net = models.reference("textbook-2-4-1")
+    assert (net.hidden.weight == 1).all() and net.hidden.bias.tolist() == [0, -1, 0, -1]
+    assert net.output.weight.tolist() == [[2, -4, 2, -4]] and net.output.bias.tolist() == [-2]
+    logits = net.output(net.hidden_activations(torch.from_numpy(data.corners()[0])))
+    assert logits[:, 0].tolist() == [-2, 2, 2, -2]
+
+
+@pytest.mark.parametrize("name", ["sigmoid-2-3-1", "relu-2-4-1"])
+def test_a_reference_net_is_what_its_recorded_settings_train_to(name):
+    settings = models.recorded_training(name)
+    activation, _, hidden, _ = name.split("-")
+    model = models.MLP(int(hidden), activation, seed=settings.pop("seed"))
+    training.fit(model, *data.corners(), **settings)
+    kept = models.reference(name).state_dict()
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(value, kept[key], rtol=0.02, atol=0.02)
+
+
+def test_a_saved_net_comes_back_bit_for_bit(tmp_path):
+    model = models.MLP((3, 2), "tanh", seed=5)
+    models.save(model, tmp_path / "net.json", {"seed": 5})
+    again = models.load(tmp_path / "net.json")
+    assert again.widths == (3, 2) and again.activation == "tanh"
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key])
+    longest = max((tmp_path / "net.json").read_text().splitlines(), key=len)
+    assert len(longest) < 100, longest
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"hidden": [3], "activation": "sigmoid", "weights": {}}', "\x00\xff"])
+def test_a_damaged_net_file_is_named(tmp_path, text):
+    path = tmp_path / "net.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="net.json is not a net"):
+        models.load(path)
+
+
+def test_unknown_references_say_what_there_is():
+    with pytest.raises(ValueError, match="relu-2-4-1, sigmoid-2-3-1, textbook-2-4-1"):
+        models.reference("xor")
+    with pytest.raises(ValueError, match="int8.tflite"):
+        models.reference_file("relu-2-4-1", "float64.tflite")
+    with pytest.raises(FileNotFoundError, match="nowhere.json"):
+        models.load("nowhere.json")
+
+
+def test_committed_nets_are_readable_text():
+    for name in models.reference_names():
+        json.loads(models.reference_file(name, "net.json").read_text(encoding="ascii"))

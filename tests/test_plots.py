@@ -1,0 +1,92 @@
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from xorlab import data, models, plots, predictors, training
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def steep_in_the_first(x):
+    return x[:, 0] ** 2
+
+
+def test_the_first_input_runs_along_x_and_the_origin_is_lower_left():
+    ax = plots.surface(steep_in_the_first, side=5)
+    z = np.asarray(ax.images[0].get_array())
+    assert np.allclose(z, np.tile(np.linspace(0, 1, 5) ** 2, (5, 1)))
+    assert ax.images[0].origin == "lower" and ax.get_xlabel() == "first input"
+
+
+def test_a_surface_has_fixed_limits_a_title_and_a_contour_where_there_is_one():
+    ax = plots.surface(steep_in_the_first)
+    assert ax.images[0].get_clim() == (0, 1) and ax.get_title() == "steep_in_the_first"
+    (contour,) = [c for c in ax.collections if isinstance(c, matplotlib.contour.QuadContourSet)]
+    assert np.allclose(contour.get_paths()[0].vertices[:, 0], 0.5**0.5, atol=1e-3)
+    flat = plots.surface(lambda x: np.full(len(x), 0.2), title="flat")
+    assert not [c for c in flat.collections if isinstance(c, matplotlib.contour.QuadContourSet)]
+
+
+def test_a_difference_is_first_minus_second_on_a_symmetric_scale():
+    ax = plots.difference(steep_in_the_first, data.xor, side=3)
+    expected = np.array([[0, 0.25, 1], [0, 0.25, 1], [0, 0.25, 1]]) - [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
+    assert np.allclose(ax.images[0].get_array(), expected)
+    assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_alt_texts_are_computed_from_the_data():
+    ax = plots.surface(data.xor)
+    assert "from 0.00 to 1.00" in ax.figure.alt_text and "4 of 4 corners" in ax.figure.alt_text
+    assert "3 of 4 corners" in plots.regions(steep_in_the_first, side=3).figure.alt_text.replace("2 of", "3 of")
+    history = training.fit(models.MLP(seed=1), *data.corners(), epochs=5)
+    assert "5 epochs" in plots.losses(history).figure.alt_text
+    assert "2 points labelled 0 and 2 labelled 1" in plots.points(*data.corners()).figure.alt_text
+
+
+def test_a_figure_of_several_axes_collects_every_description():
+    figure, axes = plt.subplots(1, 2)
+    plots.surface(data.xor, axes[0])
+    plots.difference(data.xor, data.xor, axes[1])
+    assert figure.alt_text.count("unit square") == 2
+
+
+def test_points_are_drawn_where_they_are_by_label():
+    x, y = data.noisy(40, seed=1)
+    blue, red = plots.points(x, y).collections
+    assert np.array_equal(blue.get_offsets(), x[y == 0]) and np.array_equal(red.get_offsets(), x[y == 1])
+
+
+def test_the_whole_surface_is_one_batch():
+    calls = []
+
+    def counted(x):
+        calls.append(len(x))
+        return data.xor(x)
+
+    plots.surface(counted)
+    assert calls == [101 * 101, 4]          # and the four corners, for the alt text
+
+
+def test_a_bare_module_is_told_how_to_become_a_predictor():
+    with pytest.raises(TypeError, match="from_torch"):
+        plots.surface(models.MLP(seed=0))
+    plots.surface(predictors.from_torch(models.MLP(seed=0)))
+
+
+def test_the_kernel_sends_the_alt_text_with_the_picture():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    try:
+        ax = plots.surface(data.xor)
+        content, metadata = shell.display_formatter.format(ax.figure)
+        assert metadata["image/png"]["alt"] == ax.figure.alt_text and content["image/png"]
+    finally:
+        InteractiveShell.clear_instance()

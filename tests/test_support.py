@@ -1,0 +1,71 @@
+"""Tests of the small things everything stands on: quiet output, whole files, tables, a light import."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+import xorlab
+from xorlab import files
+from xorlab.tables import Table
+
+
+def test_quiet_holds_native_stderr_back(capfd):
+    with xorlab.quiet():
+        os.write(2, b"native noise\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_quiet_replays_what_it_held_if_the_block_raises(capfd):
+    with pytest.raises(KeyError), xorlab.quiet():
+        os.write(2, b"the reason\n")
+        raise KeyError
+    assert "the reason" in capfd.readouterr().err
+
+
+def test_quiet_leaves_no_descriptor_open():
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else pytest.skip("needs /proc")
+    for _ in range(5):
+        with xorlab.quiet():
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_importing_xorlab_loads_no_framework():
+    code = ("import sys, xorlab; "
+            "print([m for m in ('numpy', 'torch', 'tensorflow', 'matplotlib', 'onnx', 'tqdm') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_text("earlier")
+    with pytest.raises(RuntimeError), files.replacing(path) as made:
+        made.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "earlier" and os.listdir(tmp_path) == ["model.bin"]
+
+
+def test_a_whole_write_replaces_files_and_full_folders(tmp_path):
+    folder = tmp_path / "deep" / "saved"
+    for text in ("first", "second"):
+        with files.replacing(folder) as made:
+            made.mkdir()
+            (made / text).write_text(text)
+    assert os.listdir(folder) == ["second"] and os.listdir(folder.parent) == ["saved"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write .*choose a folder"), files.replacing(tmp_path / "file" / "x.onnx"):
+        pytest.fail("the block must not run")
+
+
+def test_a_table_aligns_columns_and_escapes_html():
+    table = Table(("name", "n"), (("a<b", "1"), ("long name", "12,345")))
+    assert str(table).splitlines() == [
+        "name            n", "-----------------", "a<b             1", "long name  12,345"]
+    assert "a&lt;b" in table._repr_html_() and table._repr_html_().count("<tr>") == 3
+    with pytest.raises(ValueError, match="needs 2 cells"):
+        Table(("a", "b"), (("1",),))

@@ -1,0 +1,41 @@
+"""Make a reference net's exports again, after its weights or a converter changed: python tools/references.py NAME
+
+One name a run: TensorFlow numbers its graph nodes through a process, and the numbers end up in the file.
+To train the weights anew as well, add --train; a net made by hand has no settings to train with.
+"""
+import sys
+import tempfile
+from pathlib import Path
+
+from xorlab import data, export, models, training
+
+
+def train(name):
+    """Train a reference net from its recorded settings and write its weights."""
+    settings = models.recorded_training(name)
+    if not settings:
+        raise SystemExit(f"{name} was made by hand; there is nothing to train")
+    kept = models.reference(name)
+    model = models.MLP(kept.widths, kept.activation, seed=settings["seed"])
+    x, y = data.corners()
+    print(training.fit(model, x, y, **{key: value for key, value in settings.items() if key != "seed"}))
+    models.save(model, models.reference_file(name, "net.json"), settings)
+
+
+def write_exports(name):
+    """Write a reference net's ONNX and TFLite files beside its weights."""
+    folder = models.REFERENCES / name
+    export.to_onnx(models.reference(name), folder / "model.onnx")
+    with tempfile.TemporaryDirectory() as temporary:
+        saved_model = export.to_saved_model(folder / "model.onnx", Path(temporary) / "saved_model")
+        for variant in export.VARIANTS:
+            export.to_tflite(saved_model, folder / f"{variant}.tflite", variant)
+
+
+if __name__ == "__main__":
+    names = [argument for argument in sys.argv[1:] if argument != "--train"]
+    if len(names) != 1 or names[0] not in models.reference_names():
+        raise SystemExit(f"name one reference net of {', '.join(models.reference_names())}")
+    if "--train" in sys.argv:
+        train(names[0])
+    write_exports(names[0])

@@ -1,0 +1,15 @@
+"""XOR Lab: one small problem, all the way from four points to a microcontroller.
+
+The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
+data, integer, models, training, export, predictors, compare, plots, cli.
+Importing `xorlab` itself loads none of them, so it costs milliseconds.
+"""
+import os
+
+from xorlab.streams import quiet
+
+# ONNX Runtime reports to its maker and keeps a device id in the home folder, unless told not to before its import
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+__version__ = "0.1.0"
+__all__ = ["quiet"]

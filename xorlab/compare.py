@@ -1,0 +1,148 @@
+"""Comparison: how far apart two predictors are, how often they agree, what they weigh and how long they take."""
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xorlab import data, files
+from xorlab.predictors import QuantizedPredictor, answers, name_of
+from xorlab.tables import Table, Tabular
+
+
+@dataclass(frozen=True, repr=False)
+class ErrorReport(Tabular):
+    """How far a candidate's outputs lie from a reference's, in units of the output.
+
+    max_abs, mean_abs : largest and mean |candidate - reference|.
+    max_relative : largest |candidate - reference| / |reference|, over outputs where the reference is not 0.
+    not_close : share of outputs with |candidate - reference| > tolerance.  passed : that share is 0.
+    """
+    pair: str
+    outputs: int
+    tolerance: float
+    max_abs: float
+    mean_abs: float
+    max_relative: float
+    not_close: float
+    passed: bool
+
+    def table(self):
+        header = ("pair", "outputs", "max error", "mean error", "max relative", f"off by > {self.tolerance:g}",
+                  "verdict")
+        return Table(header, ((
+            self.pair, f"{self.outputs:,}", f"{self.max_abs:.2g}", f"{self.mean_abs:.2g}",
+            f"{self.max_relative:.2g}", f"{self.not_close:.2%}", "pass" if self.passed else "fail"),))
+
+
+def errors(reference, candidate, x, tolerance=0.01):
+    """Compare two predictors on the points x and return an ErrorReport.
+
+    Errors are absolute before they are averaged: signed errors would cancel.
+    x : (n, 2) points.  tolerance : largest |difference| that counts as close, in units of the output (>= 0).
+    """
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance}")
+    x = data.points(x)
+    expected = answers(reference, x).astype(np.float64)
+    error = np.abs(answers(candidate, x) - expected)
+    known = expected != 0
+    relative = error[known] / np.abs(expected[known])
+    not_close = float(np.mean(error > tolerance))
+    return ErrorReport(f"{name_of(candidate)} vs {name_of(reference)}", len(x), tolerance, float(error.max()),
+                       float(error.mean()), float(relative.max(initial=0)), not_close, not_close == 0)
+
+
+@dataclass(frozen=True, repr=False)
+class Agreement(Tabular):
+    """On how many inputs two quantized predictors answer with the same code.
+
+    inputs : inputs compared.  differing : those with another output code.
+    largest_step : largest difference in codes.  other_class : inputs on which the class differs.
+    """
+    pair: str
+    inputs: int
+    differing: int
+    largest_step: int
+    other_class: int
+
+    def table(self):
+        return Table(("pair", "inputs", "other code", "largest step", "other class"), ((
+            self.pair, f"{self.inputs:,}", f"{self.differing:,}", str(self.largest_step), f"{self.other_class:,}"),))
+
+
+def agreement(a, b, q=None):
+    """Compare the output codes of two quantized predictors and return an Agreement.
+
+    q : input codes (n, ...); None means every input there is, for two int8 inputs 65,536.
+    Raises TypeError unless both are quantized, ValueError if their codes do not mean the same numbers.
+    """
+    for p in (a, b):
+        if not isinstance(p, QuantizedPredictor):
+            raise TypeError(f"{name_of(p)} has no codes to compare; use errors() for float predictors")
+    if (a.input, a.output) != (b.input, b.output):
+        raise ValueError(f"the codes of {a.name} and {b.name} have different scales; compare them with errors()")
+    q = data.int8_inputs() if q is None else q
+    first, second = a.codes(q).astype(np.int64), b.codes(q).astype(np.int64)
+    other_class = classes(a.output.dequantize(first)) != classes(b.output.dequantize(second))
+    return Agreement(f"{a.name} vs {b.name}", len(q), int((first != second).sum()),
+                     int(np.abs(first - second).max()), int(other_class.sum()))
+
+
+def classes(outputs):
+    """Return the class of each output: 1 where the probability exceeds 0.5, else 0; int (n,)."""
+    return (np.asarray(outputs) > 0.5).astype(int)
+
+
+def corners_right(predictor):
+    """Return how many of the four corners the predictor puts into the right class: 0 to 4."""
+    x, y = data.corners()
+    return int((classes(answers(predictor, x)) == y).sum())
+
+
+def sizes(paths):
+    """Return the exact size of each file in bytes, as a dict from file name to int."""
+    return {Path(path).name: files.existing_file(path, "model").stat().st_size for path in paths}
+
+
+@dataclass(frozen=True, repr=False)
+class Timing(Tabular):
+    """Seconds a call takes: the median of many, with the quartiles as the spread."""
+    name: str
+    median: float
+    low: float
+    high: float
+    repeats: int
+
+    def per(self, n):
+        """Return the time per inference of a call that makes n of them."""
+        return Timing(self.name, self.median / n, self.low / n, self.high / n, self.repeats)
+
+    def table(self):
+        return Table(("timed", "median", "middle half", "calls"), ((
+            self.name, seconds(self.median), f"{seconds(self.low)} to {seconds(self.high)}", str(self.repeats)),))
+
+
+def times(call, argument, *, repeats=200, warmup=20, name=None):
+    """Time call(argument) as it is used, Python's overhead included, and return a Timing.
+
+    The first `warmup` calls are not counted: they fill caches and allocate memory. To time an int8 model rather
+    than the quantization around it, pass p.codes with inputs quantized beforehand.
+    """
+    for _ in range(warmup):
+        call(argument)
+    took = np.empty(repeats)
+    for i in range(repeats):
+        start = time.perf_counter_ns()
+        call(argument)
+        took[i] = time.perf_counter_ns() - start
+    low, median, high = np.percentile(took, [25, 50, 75]) * 1e-9
+    return Timing(name or name_of(getattr(call, "__self__", call)), median, low, high, repeats)
+
+
+def seconds(value):
+    """Write a time with the unit that suits it: 1.5e-05 -> "15.0 us"."""
+    for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e9:.3g} ns"

@@ -1,0 +1,92 @@
+"""XOR as data: the four corners, the grids that are drawn, and noisy and dense versions."""
+import numpy as np
+
+
+def corners():
+    """Return XOR itself: x float32 (4, 2) in the order 00 01 10 11, and its labels y float32 (4,)."""
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    return x, xor(x)
+
+
+def xor(x):
+    """Label points by the quadrant they lie in: 1 where exactly one coordinate exceeds 0.5.
+
+    x : (n, 2) points.  Returns float32 (n,) of 0 and 1.
+    """
+    right, upper = (points(x, columns=2) > 0.5).T
+    return (right != upper).astype(np.float32)
+
+
+def noisy(n=200, noise=0.1, *, seed=0):
+    """Scatter n points around the four corners in turn.
+
+    n : number of points (> 0).  noise : standard deviation of the scatter (>= 0).  seed : int.
+    Returns x float32 (n, 2) and y float32 (n,), each point labelled by the corner it came from, so with
+    much noise some lie in another corner's quadrant.
+    """
+    _positive_count(n)
+    if not (np.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must be a standard deviation of 0 or more, got {noise}")
+    x, y = corners()
+    which = np.arange(n) % 4
+    scatter = np.random.default_rng(seed).normal(scale=noise, size=(n, 2))
+    return (x[which] + scatter).astype(np.float32), y[which]
+
+
+def dense(n=1000, *, seed=0):
+    """Draw n uniform points in the unit square, labelled by quadrant.
+
+    n : number of points (> 0).  seed : int.  Returns x float32 (n, 2) and y float32 (n,).
+    """
+    _positive_count(n)
+    x = np.random.default_rng(seed).random((n, 2), dtype=np.float32)
+    return x, xor(x)
+
+
+def grid(n=101):
+    """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
+    if n < 2:
+        raise ValueError(f"a grid needs at least 2 points a side, got {n}")
+    steps = np.linspace(0, 1, n, dtype=np.float32)
+    return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def int8_inputs():
+    """Return every input a two-input int8 model can receive: int8 (65536, 2), row = 256*(q0 + 128) + (q1 + 128)."""
+    codes = np.arange(-128, 128, dtype=np.int8)
+    return np.stack(np.meshgrid(codes, codes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def points(x, columns=None):
+    """Check a batch of points and return it as a float32 array.
+
+    x : numbers of shape (n, columns), or (n, ...) where `columns` is None.
+    Raises TypeError if x is not numeric, ValueError if its shape is wrong, it is empty, or it
+    holds NaN or infinity.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"points must be numbers, got an array of {x.dtype}; convert it, e.g. with astype('float32')")
+    if x.ndim < 2 or (columns is not None and x.shape[1:] != (columns,)):
+        wanted = "(n, ...)" if columns is None else f"(n, {columns})"
+        raise ValueError(f"points must have shape {wanted}, got {x.shape}; one point is a batch of 1: x[None]")
+    if not len(x):
+        raise ValueError("points must hold at least one point, got none")
+    if not np.isfinite(x).all():
+        raise ValueError("points must be finite, got NaN or infinity; remove those rows first")
+    return x.astype(np.float32, copy=False)
+
+
+def labels(y, n):
+    """Check n labels or targets and return them as float32 (n,); a column (n, 1) is accepted."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "fiub" or y.shape not in ((n,), (n, 1)):
+        raise ValueError(f"labels must be {n} numbers, one a point, of shape ({n},); got {y.dtype} of shape {y.shape}")
+    if not np.isfinite(y).all():
+        raise ValueError("labels must be finite, got NaN or infinity; remove those rows first")
+    return y.reshape(n).astype(np.float32)
+
+
+def _positive_count(n):
+    if not (isinstance(n, (int, np.integer)) and n > 0):
+        raise ValueError(f"the number of points must be a positive whole number, got {n!r}")

@@ -1,0 +1,55 @@
+"""Files and folders written whole or not at all."""
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`; rename it into place if the block succeeds.
+
+    Works for a file or a folder: whichever the block made at the temporary path. If the block raises,
+    what stood at `path` before is untouched and nothing is left behind.
+    Raises OSError, in one sentence, if the folder of `path` cannot be made or written to.
+    """
+    path = Path(path)
+    workspace = _workspace_beside(path)
+    try:
+        made = workspace / path.name
+        yield made
+        if made.is_dir() and path.exists():
+            path.rename(workspace / "replaced")          # a folder cannot be renamed over a full one
+        os.replace(made, path)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _workspace_beside(path):
+    """Make a temporary folder in the folder of `path`: the same file system, so that renaming is atomic."""
+    make_folder(path.parent)
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def make_folder(path):
+    """Make a folder and its parents unless it is there.  Raises OSError, in one sentence, if that fails."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path, error):
+    return type(error)(f"cannot write {path}: {error.strerror or error}; choose a folder you may write to")
+
+
+def existing_file(path, kind):
+    """Return `path` as a Path, or raise FileNotFoundError that names the `kind` of file expected there."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {kind} file at {path}; check the path, or export the model first")
+    return path

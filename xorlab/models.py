@@ -1,0 +1,133 @@
+"""The nets: a small multilayer perceptron, and trained ones committed as readable text."""
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from xorlab import files
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+REFERENCES = Path(__file__).parent / "references"
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron with two inputs and one sigmoid output, a probability.
+
+    hidden : units of the hidden layer, or a tuple with the units of each (all > 0).
+    activation : "sigmoid", "relu" or "tanh", between the layers.
+    seed : initial weights as after torch.manual_seed(seed), leaving the global generator alone;
+        None draws them from the global generator.
+    Attributes: `hidden`, a Linear (a Sequential when there are several), and `output`, a Linear.
+    Raises ValueError for another width or activation.
+    """
+
+    def __init__(self, hidden=3, activation="sigmoid", *, seed=None):
+        super().__init__()
+        widths = hidden if isinstance(hidden, tuple) else (hidden,)
+        if not widths or not all(isinstance(width, (int, np.integer)) and width > 0 for width in widths):
+            raise ValueError(f"hidden must be a positive whole number or a tuple of them, got {hidden!r}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        self.widths, self.activation = widths, activation
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            self.hidden = _hidden_layers(widths, activation)
+            self.output = nn.Linear(widths[-1], 1)
+        self.squash = ACTIVATIONS[activation]()
+
+    def forward(self, x):
+        """Map float32 (n, 2) to probabilities (n, 1)."""
+        return torch.sigmoid(self.output(self.hidden_activations(x)))
+
+    def hidden_activations(self, x):
+        """Return what the last hidden layer passes on: (n, 2) -> (n, units)."""
+        return self.squash(self.hidden(x))
+
+    @property
+    def name(self):
+        """The net in short, e.g. sigmoid-2-3-1."""
+        return "-".join([self.activation, "2", *map(str, self.widths), "1"])
+
+
+def _hidden_layers(widths, activation):
+    layers = [nn.Linear(2, widths[0])]
+    for before, after in zip(widths, widths[1:], strict=False):
+        layers += [ACTIVATIONS[activation](), nn.Linear(before, after)]
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+
+
+def reference_names():
+    """Return the names of the committed nets, in alphabetical order."""
+    return sorted(path.parent.name for path in REFERENCES.glob("*/net.json"))
+
+
+def reference(name="sigmoid-2-3-1"):
+    """Return a committed net with its trained weights, in eval mode.
+
+    name : "sigmoid-2-3-1", "relu-2-4-1" (both trained) or "textbook-2-4-1" (an exact solution by hand).
+    Raises ValueError for another name.
+    """
+    return load(reference_file(name, "net.json"))
+
+
+def reference_file(name, file):
+    """Return the path of a file committed with a reference net.
+
+    file : "net.json", "model.onnx", "float32.tflite" or "int8.tflite".
+    Raises ValueError for an unknown name or file, naming those there are.
+    """
+    if name not in reference_names():
+        raise ValueError(f"no reference net {name!r}; there are {', '.join(reference_names())}")
+    path = REFERENCES / name / file
+    if not path.is_file():
+        there = ", ".join(sorted(p.name for p in path.parent.iterdir()))
+        raise ValueError(f"reference net {name} has no file {file!r}; there are {there}")
+    return path
+
+
+def recorded_training(name):
+    """Return the settings a reference net was trained with, as a dict; empty for a net made by hand."""
+    return json.loads(reference_file(name, "net.json").read_text())["training"]
+
+
+def save(model, path, training=None):
+    """Write an MLP as readable text (JSON), each weight with the digits that give its float32 back exactly.
+
+    training : settings to record with it, e.g. {"seed": 1, "optimizer": "adam"}.
+    """
+    net = {
+        "hidden": list(model.widths),
+        "activation": model.activation,
+        "training": training or {},
+        "weights": {key: _shortest(value.numpy()) for key, value in model.state_dict().items()},
+    }
+    with files.replacing(path) as made:
+        made.write_text(_one_row_a_line(json.dumps(net, indent=1)) + "\n")
+
+
+def load(path):
+    """Read an MLP that `save` wrote, in eval mode.  Raises FileNotFoundError or ValueError, naming the path."""
+    text = files.existing_file(path, "net").read_text(errors="replace")
+    try:
+        net = json.loads(text)
+        model = MLP(tuple(net["hidden"]), net["activation"])
+        model.load_state_dict({key: torch.tensor(value) for key, value in net["weights"].items()})
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a net written by models.save: {str(error).splitlines()[0]}") from None
+    return model.eval()
+
+
+def _shortest(array):
+    """Nest an array as lists of the shortest decimals that read back as the same float32."""
+    if array.ndim:
+        return [_shortest(row) for row in array]
+    return float(str(array))
+
+
+def _one_row_a_line(text):
+    """Join the numbers of each innermost list, which json.dumps puts on a line each."""
+    return re.sub(r"\[\s*([^\[\]]*?)\s*\]", lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text)

@@ -1,0 +1,159 @@
+"""Plots: decision surfaces, differences, points and loss curves.
+
+Every function takes `ax=None`, draws, and returns the axes; none shows the figure. Each also writes down what the
+picture shows, computed from the data: in a notebook that text becomes the image's alt text.
+"""
+import sys
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import ListedColormap
+
+from xorlab import compare, data
+from xorlab.predictors import answers, name_of
+
+SIDE = 101              # points along each side of a drawn surface
+COLOURS = "RdBu_r"      # blue 0, white 0.5, red 1; told apart with every common colour blindness
+SURFACE_SIZE = (4.6, 4.0)
+
+
+def surface(predictor, ax=None, *, side=SIDE, title=None):
+    """Draw a predictor's output over the unit square, with the 0.5 contour, and return the axes.
+
+    predictor : a callable from float32 (n, 2) to (n,) in 0..1.  The first input runs along x, the second along y.
+    """
+    z = _values(predictor, side)
+    title = title or name_of(predictor)
+    ax = _square_axes(ax, title)
+    image = _heatmap(ax, z, 0, 1)
+    ax.figure.colorbar(image, ax=ax, label="output", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    if z.min() < 0.5 < z.max():
+        ax.contour(*_ticks(side), z, levels=[0.5], colors="black", linewidths=1.5)
+    _mark_corners(ax)
+    right = compare.corners_right(predictor)
+    _describe(ax, f"Surface over the unit square, {title}: output from {z.min():.2f} to "
+                  f"{z.max():.2f}, above 0.5 on {_share(z > 0.5)} of it, {right} of 4 corners right.")
+    return ax
+
+
+def difference(a, b, ax=None, *, side=SIDE, title=None):
+    """Draw output of `a` minus output of `b` over the unit square and return the axes.
+
+    The colour scale is symmetric about 0 and reaches the largest difference.
+    """
+    z = _values(a, side) - _values(b, side)
+    reach = float(np.abs(z).max()) or 1e-9              # two equal predictors give a white square
+    title = title or f"{name_of(a)} minus {name_of(b)}"
+    ax = _square_axes(ax, title)
+    image = _heatmap(ax, z, -reach, reach)
+    ax.figure.colorbar(image, ax=ax, label="difference of outputs", shrink=0.85)
+    _mark_corners(ax)
+    _describe(ax, f"Difference over the unit square, {title}: from {z.min():.3f} to {z.max():.3f}, "
+                  f"{np.abs(z).mean():.4f} on average in size.")
+    return ax
+
+
+def points(x, y, ax=None, *, title="XOR"):
+    """Draw labelled points and return the axes: blue circles for 0, red crosses for 1.
+
+    x : (n, 2) points.  y : (n,) labels of 0 and 1.
+    """
+    x = data.points(x, columns=2)
+    y = data.labels(y, len(x))
+    ax = _square_axes(ax, title)
+    blue, red = plt.get_cmap(COLOURS)([0.08, 0.92])
+    size = 90 if len(x) <= 16 else 14
+    ax.scatter(*x[y <= 0.5].T, s=size, color=blue, marker="o", label="0")
+    ax.scatter(*x[y > 0.5].T, s=size, color=red, marker="x", linewidths=2 if size > 50 else 1, label="1")
+    ax.margins(0.12)
+    ax.legend(title="label", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    _describe(ax, f"{title}: {int((y <= 0.5).sum())} points labelled 0 and {int((y > 0.5).sum())} labelled 1.")
+    return ax
+
+
+def regions(predictor, ax=None, *, side=SIDE, title=None):
+    """Shade the two classes a predictor makes of the unit square and return the axes."""
+    z = compare.classes(_values(predictor, side))
+    title = title or name_of(predictor)
+    ax = _square_axes(ax, title)
+    pale = ListedColormap(plt.get_cmap(COLOURS)([0.35, 0.65]))
+    ax.imshow(z, cmap=pale, vmin=0, vmax=1, origin="lower", extent=_extent(side), interpolation="nearest")
+    _mark_corners(ax)
+    _describe(ax, f"Classes over the unit square, {title}: 1 on {_share(z == 1)} of it, "
+                  f"{compare.corners_right(predictor)} of 4 corners right.")
+    return ax
+
+
+def losses(history, ax=None, *, label=None, title="Loss while training"):
+    """Draw a training history's loss against the epoch, on a logarithmic scale, and return the axes."""
+    if ax is None:
+        ax = plt.figure(figsize=(6, 3.4), layout="constrained").subplots()
+    label = label or f"{history.optimizer}, rate {history.lr:g}"
+    ax.semilogy(history.losses, label=label)
+    ax.set(title=title, xlabel="epoch", ylabel=f"loss ({history.loss})")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    _describe(ax, f"Loss of {label} over {len(history.losses):,} epochs: from {history.losses[0]:.3f} to "
+                  f"{history.final_loss:.2g}.")
+    return ax
+
+
+def _values(predictor, side):
+    """Evaluate a predictor on the grid: (side, side), row = second input, as pictures are stored."""
+    return answers(predictor, data.grid(side)).reshape(side, side).T
+
+
+def _ticks(side):
+    steps = np.linspace(0, 1, side)
+    return steps, steps
+
+
+def _extent(side):
+    half = 0.5 / (side - 1)             # each cell is centred on its grid point
+    return (-half, 1 + half, -half, 1 + half)
+
+
+def _heatmap(ax, z, low, high):
+    return ax.imshow(z, cmap=COLOURS, vmin=low, vmax=high, origin="lower", extent=_extent(len(z)),
+                     interpolation="nearest")
+
+
+def _square_axes(ax, title):
+    if ax is None:
+        ax = plt.figure(figsize=SURFACE_SIZE, layout="constrained").subplots()
+    ax.set(title=title, xlabel="first input", ylabel="second input", aspect="equal",
+           xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    return ax
+
+
+def _mark_corners(ax):
+    """Mark XOR's corners by the class they should have: circle 0, cross 1."""
+    x, y = data.corners()
+    ax.scatter(*x[y == 0].T, s=60, facecolor="white", edgecolor="black", marker="o", clip_on=False, zorder=3)
+    ax.scatter(*x[y == 1].T, s=75, facecolor="black", edgecolor="white", marker="X", clip_on=False, zorder=3)
+
+
+def _share(mask):
+    return f"{np.mean(mask):.0%}"
+
+
+def _describe(ax, sentence):
+    """Add a sentence to the figure's alt text, and have IPython send it along with the picture."""
+    figure = ax.figure
+    figure.alt_text = " ".join([*filter(None, [getattr(figure, "alt_text", "")]), sentence])
+    shell = _ipython()
+    if shell is not None:
+        # here, not at import: the inline backend registers its own printer when the first figure is made
+        shell.display_formatter.formatters["image/png"].for_type(type(figure), _png_and_alt)
+
+
+def _png_and_alt(figure):
+    from IPython.core.pylabtools import print_figure
+
+    alt = getattr(figure, "alt_text", None)
+    png = print_figure(figure, fmt="png", base64=True)
+    return (png, {"alt": alt}) if alt else png
+
+
+def _ipython():
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

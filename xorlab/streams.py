@@ -1,0 +1,48 @@
+"""What reaches the screen: native log noise held back, progress shown only to people."""
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet():
+    """Hold native stderr (TensorFlow, LiteRT, XNNPACK) back; replay it if the block raises.
+
+    C++ libraries write to file descriptor 2 directly, past `sys.stderr`, so the descriptor itself is
+    redirected to a temporary file. The descriptor belongs to the whole process: while the block runs,
+    other threads' native messages are held back too.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                _restore(saved)
+                held.seek(0)
+                sys.stderr.write(held.read().decode(errors="replace"))
+                raise
+            finally:
+                _restore(saved)
+    finally:
+        os.close(saved)
+
+
+def _restore(saved):
+    sys.stderr.flush()          # what Python itself wrote inside the block belongs to the held file
+    os.dup2(saved, 2)
+
+
+def progress(steps, label):
+    """Iterate over range(steps) under a tqdm bar that only a waiting person sees.
+
+    The bar appears after 3 seconds, never when the output is a file or pipe, and never when the
+    environment says TQDM_DISABLE=1 (tests and refreshed lessons do).
+    """
+    from tqdm.auto import tqdm
+
+    hidden = True if os.environ.get("TQDM_DISABLE") == "1" else None       # None: tqdm asks the stream
+    return tqdm(range(steps), desc=label, delay=3, leave=False, disable=hidden)

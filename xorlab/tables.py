@@ -1,0 +1,49 @@
+"""Tables that read well in a terminal and in a notebook."""
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a header. Cells are text already; numbers are formatted by whoever knows their unit.
+
+    header : column titles.  rows : tuples of as many cells.  The first column is set to the left, the others to
+    the right.
+    """
+    header: tuple
+    rows: tuple
+
+    def __post_init__(self):
+        for row in self.rows:
+            if len(row) != len(self.header):
+                raise ValueError(f"a row needs {len(self.header)} cells under {self.header}, got {len(row)}: {row}")
+
+    def __str__(self):
+        lines = [tuple(map(str, line)) for line in (self.header, *self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        first, *others = widths
+        text = ["  ".join([line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], others, strict=True))])
+                for line in lines]
+        return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        def row(cells, tag):
+            aligned = zip(cells, ["left"] + ["right"] * (len(cells) - 1), strict=True)
+            return "".join(f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>' for cell, side in aligned)
+
+        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
+        return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class Tabular:
+    """A result that shows itself as the Table that its method `table()` returns."""
+
+    def __str__(self):
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        return self.table()._repr_html_()
