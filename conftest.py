@@ -1,0 +1,25 @@
+"""Settings for every test, and through inheritance for every kernel that runs a lesson.
+
+They are here and not in tests/: pytest does not load tests/conftest.py when it checks notebooks/.
+"""
+import os
+from pathlib import Path
+
+import pytest
+
+import lab
+
+ROOT = Path(__file__).resolve().parent
+
+for name, value in lab.CHECK_SETTINGS.items():
+    os.environ.setdefault(name, value)
+os.environ.update(lab.private_settings())
+
+
+def pytest_configure(config):
+    if config.option.nbval_sanitize_with is None:
+        config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    # pytest heeds testpaths only in the root; without a path, every folder of the checkout means everything.
+    if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
+        folders = [ROOT / folder for folder in config.getini("testpaths")]
+        config.args[:] = [str(folder) for folder in folders if folder.exists()]

@@ -1,0 +1,144 @@
+"""A student's first minute: `python3 lab.py`, a real JupyterLab in a real browser, lesson 01 run from top to bottom."""
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSON = next(iter(sorted((ROOT / "notebooks").glob("01-*.ipynb"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+CHROMIUM_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]
+SECONDS = 60
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine"),
+    pytest.mark.skipif(LESSON is None, reason="there is no lesson 01 yet"),
+]
+
+RUN_ALL = """async () => {
+  const app = window.jupyterapp;
+  await app.restored;
+  const panel = app.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.revealed;
+  const code = panel.content.widgets.map(cell => cell.model).filter(model => model.type === 'code');
+  const stored = code.map(model => model.outputs.length > 0);
+  await app.commands.execute('notebook:clear-all-cell-outputs');
+  const cleared = code.every(model => model.outputs.length === 0 && model.executionCount === null);
+  await app.commands.execute('notebook:run-all-cells');
+  const outputs = code.flatMap(model => model.outputs.toJSON());
+  return {
+    cleared, stored,
+    counts: code.map(model => model.executionCount),
+    shown: code.map(model => model.outputs.length > 0),
+    errors: outputs.filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """lab.py of a copy of the checkout, so that nobody's work/ is touched."""
+    tmp_path = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "lab.py", tmp_path)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("build", ".*"))
+    spec = importlib.util.spec_from_file_location("lab_in_browser", tmp_path / "lab.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def server(lab):
+    """Start what `python3 lab.py` starts, with this Python in the place of .venv's; give the address and the home."""
+    home, log_file = lab.HERE / "home", lab.HERE / "server.log"
+    home.mkdir()
+    arguments = ["--no-browser", f"--port={free_port()}", "--LabApp.expose_app_in_browser=True"]
+    command = lab.prepare(sys.executable, arguments)
+    _, keyboard = os.openpty()      # without one, Jupyter would not ask "Shut down (y/n)?", and a test not see it
+    with log_file.open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=lab.HERE, env=dict(lab.environment(sys.executable), HOME=str(home)),
+            stdin=keyboard, stdout=log, stderr=subprocess.STDOUT,
+        )
+        try:
+            yield address(process, log_file), home
+        finally:
+            process.send_signal(signal.SIGINT)     # one Ctrl-C
+            try:
+                assert process.wait(4) == 0
+            finally:
+                process.kill()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def address(process, log):
+    """Return the address that Jupyter prints, token and all, once it answers there."""
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        found = re.search(r"http://127\.0\.0\.1:\d+/lab\S*token=\w+", log.read_text())
+        if found:
+            return found.group()
+        time.sleep(0.1)
+    raise AssertionError(f"JupyterLab printed no address:\n{log.read_text()}")
+
+
+def test_lesson_01_runs_in_a_browser_and_speaks_to_this_machine_only(server, lab):
+    playwright = pytest.importorskip("playwright.sync_api")
+    url, home = server
+    assert f"/lab/tree/{LESSON.name}?token=" in url
+    strangers, complaints = [], []
+    with playwright.sync_playwright() as driver:
+        browser_home = dict(os.environ, HOME=str(home.parent / "browser"))
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS, env=browser_home)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("request", lambda request: is_stranger(request.url) and strangers.append(request.url))
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=SECONDS * 1000)
+        result = page.evaluate(RUN_ALL)
+        dialogs = page.locator(".jp-Dialog, .Toastify__toast").all_inner_texts()
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        browser.close()
+    assert result["errors"] == []
+    assert result["cleared"] and result["shown"] == result["stored"]
+    assert result["counts"] == list(range(1, len(result["counts"]) + 1))
+    assert strangers == []
+    assert complaints == []
+    assert dialogs == []
+    assert [path.name for path in home.iterdir()] == []
+    assert (lab.NOTEBOOKS / LESSON.name).read_bytes() == LESSON.read_bytes()
+
+
+def is_stranger(url):
+    """Does this request leave the machine, or make the server ask for news or updates elsewhere?"""
+    leaves = url.startswith(("http:", "https:", "ws:", "wss:")) and "//127.0.0.1:" not in url
+    return leaves or "/lab/api/news" in url or "/lab/api/update" in url
+
+
+def test_jupyter_answers_only_to_the_token(server):
+    url, _ = server
+    port = re.search(r":(\d+)/", url).group(1)
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents", timeout=10)
+    assert refusal.value.code == 403

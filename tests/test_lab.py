@@ -1,0 +1,298 @@
+"""lab.py without the network and without building an environment: only its calls to pip and venv are faked."""
+import ast
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """lab.py of a small checkout of its own, with two lessons."""
+    for name in ("lab.py", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name in ("01-one.ipynb", "02-two.ipynb"):
+        (tmp_path / "notebooks" / name).write_text(f"first {name}")
+    spec = importlib.util.spec_from_file_location("lab_under_test", tmp_path / "lab.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def calls(lab, monkeypatch):
+    """The commands that lab.py runs, recorded; venv makes a Python that starts, and everything succeeds."""
+    recorded = []
+
+    def call(command, **_options):
+        recorded.append(command[1:4])
+        if "venv" in command:
+            python = Path(lab.VENV) / "bin" / "python"
+            shutil.rmtree(lab.VENV, ignore_errors=True)
+            python.parent.mkdir(parents=True)
+            python.symlink_to(sys.executable)
+        return 0
+
+    monkeypatch.setattr(lab.subprocess, "call", call)
+    monkeypatch.setattr(lab, "has_pip", lambda python: Path(python).exists())
+    return recorded
+
+
+def pip_calls(calls):
+    return [command for command in calls if "pip" in command]
+
+
+def venv_calls(calls):
+    return [command for command in calls if "venv" in command]
+
+
+def test_lab_parses_on_python_3_6():
+    ast.parse((ROOT / "lab.py").read_text(), feature_version=(3, 6))
+
+
+def test_lab_needs_the_standard_library_only():
+    tree = ast.parse((ROOT / "lab.py").read_text())
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    imported |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert imported <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("version", [(3, 6), (3, 10), (3, 14)])
+def test_another_python_gets_one_sentence_that_says_what_to_install(lab, version, monkeypatch, capsys):
+    monkeypatch.setattr(lab.sys, "version_info", (*version, 0))
+    assert lab.main([]) == 1
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1
+    assert f"this is Python {version[0]}.{version[1]}" in sentence and "3.11, 3.12, 3.13" in sentence
+
+
+def test_the_pythons_are_those_of_pyproject(lab):
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert wanted == f">=3.{lab.OLDEST[1]},<3.{lab.NEWEST[1] + 1}"
+
+
+def test_an_unknown_command_gets_one_sentence_with_the_commands(lab, capsys):
+    assert lab.main(["tset"]) == 1
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1 and "'tset'" in sentence
+    assert "test, demo, bench, refresh, reset" in sentence
+
+
+@pytest.mark.parametrize("arguments", [["--torch-index"], ["--torch-index", "test"]])
+def test_torch_index_without_a_url_gets_a_sentence(lab, arguments, capsys):
+    assert lab.main(arguments) == 1
+    assert "--torch-index needs the URL" in capsys.readouterr().err
+
+
+def test_an_unknown_lesson_and_benchmark_get_a_sentence(lab, capsys):
+    assert lab.main(["reset", "77"]) == 1
+    assert "'77'; there are: 01, 02" in capsys.readouterr().err
+    assert lab.main(["bench", "nothing"]) == 1
+    assert "no benchmark 'nothing'" in capsys.readouterr().err
+
+
+def test_lessons_are_copied_once_and_never_overwritten(lab):
+    assert lab.copy_lessons() == []
+    mine = lab.WORK / "01-one.ipynb"
+    assert mine.read_text() == "first 01-one.ipynb"
+    mine.write_text("my answers")
+    assert lab.copy_lessons() == []
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text("second edition")
+    (lab.NOTEBOOKS / "03-three.ipynb").write_text("new")
+    notices = lab.copy_lessons()
+    assert mine.read_text() == "my answers"
+    assert (lab.WORK / "03-three.ipynb").read_text() == "new"
+    assert len(notices) == 1 and "01-one" in notices[0] and "reset 01" in notices[0]
+
+
+def test_reset_brings_the_lesson_and_keeps_every_old_copy(lab, capsys):
+    lab.copy_lessons()
+    mine = lab.WORK / "02-two.ipynb"
+    for attempt in ("first try", "second try"):
+        mine.write_text(attempt)
+        assert lab.main(["reset", "2"]) == 0
+        assert mine.read_text() == "first 02-two.ipynb"
+    assert (lab.WORK / "02-two.old-1.ipynb").read_text() == "first try"
+    assert (lab.WORK / "02-two.old-2.ipynb").read_text() == "second try"
+    assert "02-two.old-2.ipynb" in capsys.readouterr().out
+
+
+def test_reset_ends_the_notice_of_a_newer_version(lab):
+    lab.copy_lessons()
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text("second edition")
+    assert len(lab.copy_lessons()) == 1
+    lab.main(["reset", "01"])
+    assert lab.copy_lessons() == []
+
+
+def test_the_first_set_up_builds_and_installs_with_the_constraints(lab, calls):
+    lab.set_up(None)
+    assert len(venv_calls(calls)) == 1 and len(pip_calls(calls)) == 1
+    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+
+
+def test_a_second_set_up_calls_neither_pip_nor_venv(lab, calls):
+    lab.set_up(None)
+    calls.clear()
+    lab.set_up(None)
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_changed_packages_are_installed_into_the_same_environment(lab, calls, name):
+    lab.set_up(None)
+    calls.clear()
+    with (lab.HERE / name).open("a") as file:
+        file.write("# changed\n")
+    lab.set_up(None)
+    assert len(pip_calls(calls)) == 1 and venv_calls(calls) == []
+
+
+def _killed_in_pip(lab):
+    record = lab.VENV / "xorlab-setup.json"
+    record.write_text(json.dumps(dict(lab.read_json(record), complete=False)))
+
+
+def _by_hand(lab):
+    (lab.VENV / "xorlab-setup.json").unlink()
+
+
+def _damaged_record(lab):
+    (lab.VENV / "xorlab-setup.json").write_text('{"complete": tr')
+
+
+def _dangling_python(lab):
+    python = lab.VENV / "bin" / "python"
+    python.unlink()
+    python.symlink_to(lab.HERE / "nowhere")
+
+
+def _moved(lab):
+    record = lab.VENV / "xorlab-setup.json"
+    record.write_text(json.dumps(dict(lab.read_json(record), place="/elsewhere")))
+
+
+def _other_python(lab):
+    record = lab.VENV / "xorlab-setup.json"
+    record.write_text(json.dumps(dict(lab.read_json(record), python="3.10")))
+
+
+@pytest.mark.parametrize("damage", [_killed_in_pip, _by_hand, _damaged_record, _dangling_python, _moved, _other_python])
+def test_an_environment_that_cannot_be_trusted_is_built_anew_with_a_sentence(lab, calls, damage, capsys):
+    lab.set_up(None)
+    calls.clear()
+    capsys.readouterr()
+    damage(lab)
+    lab.set_up(None)
+    assert len(venv_calls(calls)) == 1 and len(pip_calls(calls)) == 1
+    assert "anew" in capsys.readouterr().out
+    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+
+
+def test_a_killed_installation_leaves_an_unfinished_record(lab, calls, monkeypatch):
+    lab.set_up(None)
+    (lab.HERE / "constraints.txt").write_text("# changed")
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lab, "install", killed)
+    assert lab.main(["test"]) == 130
+    assert not lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+
+
+def test_a_failed_update_keeps_the_earlier_installation_and_the_downloads(lab, calls, monkeypatch, capsys):
+    lab.set_up(None)
+    (lab.HERE / "constraints.txt").write_text("# changed")
+    (lab.PRIVATE / "pip-cache").mkdir(parents=True)
+    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: 1)
+    assert lab.main(["test"]) == 1
+    assert "the installation did not finish" in capsys.readouterr().err
+    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+    assert (lab.PRIVATE / "pip-cache").exists()
+
+
+def test_downloads_are_deleted_after_a_success(lab, calls):
+    (lab.PRIVATE / "pip-cache").mkdir(parents=True)
+    lab.set_up(None)
+    assert not (lab.PRIVATE / "pip-cache").exists()
+
+
+def test_torch_index_is_for_torch_alone_and_remembered(lab, monkeypatch):
+    commands = []
+    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: commands.append(command) or 0)
+    lab.install("python", "https://index.example/cpu")
+    assert [("--index-url" in command, "--no-deps" in command) for command in commands] == [(True, True), (False,) * 2]
+    assert commands[0][-1].startswith("torch==")
+    assert commands[1][-1] == ".[test]"
+
+
+def test_a_remembered_torch_index_needs_no_second_mention(lab, calls):
+    lab.set_up("https://index.example/cpu")
+    calls.clear()
+    lab.set_up(None)
+    assert calls == []
+
+
+def test_has_pip_sees_a_python_without_pip(lab, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    folder = "Scripts" if sys.platform == "win32" else "bin"
+    assert not lab.has_pip(str(tmp_path / "bare" / folder / "python"))
+    assert not lab.has_pip(str(tmp_path / "missing"))
+    assert lab.has_pip(sys.executable)
+
+
+def test_jupyter_is_bound_to_this_machine_and_keeps_its_token(lab):
+    lab.copy_lessons()
+    command = lab.jupyter_command("python", lab.WORK, ["--port=9000"])
+    assert "--ServerApp.ip=127.0.0.1" in command
+    assert not any("token" in part or "password" in part for part in command)
+    assert "--LabApp.default_url=/lab/tree/01-one.ipynb" in command
+    assert command[-1] == "--port=9000"
+
+
+def test_root_is_allowed_only_to_root(lab, monkeypatch):
+    for user, allowed in ((0, True), (1000, False)):
+        monkeypatch.setattr(lab.os, "geteuid", lambda user=user: user, raising=False)
+        assert ("--allow-root" in lab.jupyter_command("python", lab.WORK, [])) is allowed
+
+
+def test_without_a_screen_no_browser_is_started(lab, monkeypatch):
+    monkeypatch.setattr(lab.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert "--no-browser" in lab.jupyter_command("python", lab.WORK, [])
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert "--no-browser" not in lab.jupyter_command("python", lab.WORK, [])
+
+
+def test_everything_private_lies_in_the_checkout(lab):
+    settings = lab.private_settings()
+    assert settings.pop("ORT_DISABLE_TELEMETRY") == "1"
+    assert all(Path(folder).is_relative_to(lab.HERE) for folder in settings.values())
+
+
+def test_edit_opens_the_sources_and_copies_nothing(lab, monkeypatch):
+    commands = []
+    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python")
+    monkeypatch.setattr(lab, "run", lambda command, variables: commands.append(command) or 0)
+    assert lab.main(["--edit", "--no-browser"]) == 0
+    assert f"--ServerApp.root_dir={lab.NOTEBOOKS}" in commands[0]
+    assert "--edit" not in commands[0] and "--no-browser" in commands[0]
+    assert not lab.WORK.exists()
+
+
+def test_the_exit_status_of_the_checks_is_passed_on(lab, monkeypatch):
+    monkeypatch.setattr(lab, "set_up", lambda torch_index: sys.executable)
+    (lab.HERE / "test_failing.py").write_text("def test_it():\n    assert False\n")
+    (lab.HERE / "pyproject.toml").write_text("")
+    assert lab.main(["test", "-n0", "-q", "-p", "no:cacheprovider"]) == 1
+    assert lab.main(["test", "-n0", "-q", "--collect-only", "--deselect", "test_failing.py"]) == 5
