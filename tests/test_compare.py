@@ -48,6 +48,16 @@ def test_agreement_counts_every_input_against_a_plain_loop():
     assert compare.agreement(a, b).inputs == 65536 and compare.agreement(a, a).differing == 0
 
 
+def test_the_largest_step_has_no_sign():
+    line = predictors.Affine(1 / 256, -128)
+
+    def always(code):
+        return predictors.QuantizedPredictor(lambda q: np.full(len(q), code, np.int8), str(code), (2,), line, line)
+
+    low, high = always(-128), always(127)
+    assert compare.agreement(low, high).largest_step == compare.agreement(high, low).largest_step == 255
+
+
 def test_agreement_wants_two_quantized_predictors_of_one_scale():
     a = predictors.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite"))
     with pytest.raises(TypeError, match="no codes"):
@@ -58,6 +68,7 @@ def test_agreement_wants_two_quantized_predictors_of_one_scale():
 
 
 def test_corners_right_counts_classes():
+    assert compare.classes([0.49, 0.5, 0.51]).tolist() == [0, 0, 1]
     assert compare.corners_right(data.xor) == 4
     assert compare.corners_right(constant(0.5)) == 2 == compare.corners_right(constant(0.51))
     assert compare.corners_right(lambda x: np.maximum(x[:, 0], x[:, 1])) == 3

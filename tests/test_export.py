@@ -152,7 +152,12 @@ def test_the_demo_writes_every_form_and_tells_the_truth(tmp_path, capsys):
 
 def test_the_demo_takes_a_reference_net(tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path), "--reference", "textbook-2-4-1"]) == 0
-    assert "Reference net textbook-2-4-1" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Reference net textbook-2-4-1" in text
+    tflm, reference = (predictors.from_tflite(tmp_path / "int8.tflite", runtime) for runtime in ("tflm", "reference"))
+    same = (tflm.codes(data.int8_inputs()) == reference.codes(data.int8_inputs())).sum()
+    (row,) = [line for line in text.splitlines() if line.startswith("TFLite int8, reference")]
+    assert f" {same:,} " in row and same < 65536
 
 
 def test_the_demo_reports_a_net_that_did_not_learn(tmp_path, capsys):

@@ -73,7 +73,7 @@ def test_a_saved_net_comes_back_bit_for_bit(tmp_path):
     model = models.MLP((3, 2), "tanh", seed=5)
     models.save(model, tmp_path / "net.json", {"seed": 5})
     again = models.load(tmp_path / "net.json")
-    assert again.widths == (3, 2) and again.activation == "tanh"
+    assert again.widths == (3, 2) and again.activation == "tanh" and not again.training
     for key, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
     longest = max((tmp_path / "net.json").read_text().splitlines(), key=len)

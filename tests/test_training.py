@@ -30,6 +30,20 @@ def test_sgd_training_is_gradient_descent_by_the_chain_rule():
     assert history.final_loss == pytest.approx(numpy_gradient(x, y[:, None], *weights)[0], abs=1e-6)
 
 
+def test_momentum_is_the_heavy_ball_rule_with_nine_tenths():
+    x, y = data.corners()
+    model = models.MLP(seed=1)
+    weights = [p.detach().numpy().astype(np.float64) for p in model.parameters()]
+    velocities = [np.zeros_like(w) for w in weights]
+    training.fit(model, x, y, optimizer="momentum", lr=0.5, epochs=30)
+    for _ in range(30):
+        _, gradients = numpy_gradient(x, y[:, None], *weights)
+        velocities = [0.9 * v + g for v, g in zip(velocities, gradients, strict=True)]
+        weights = [w - 0.5 * v for w, v in zip(weights, velocities, strict=True)]
+    for value, expected in zip(model.parameters(), weights, strict=True):
+        np.testing.assert_allclose(value.detach(), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", training.OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name):
     history = training.fit(models.MLP(8, seed=1), *data.corners(), optimizer=name, lr=0.01, epochs=300)
