@@ -28,6 +28,12 @@ def test_onnx_has_the_promised_names_opset_and_free_batch(converted):
         assert batch.dim_param and not batch.dim_value
 
 
+def test_converting_leaves_the_onnx_file_as_it_was(tmp_path):
+    before = export.to_onnx(models.MLP(seed=0), tmp_path / "net.onnx").read_bytes()
+    export.to_saved_model(tmp_path / "net.onnx", tmp_path / "saved")
+    assert (tmp_path / "net.onnx").read_bytes() == before
+
+
 def test_exporting_leaves_the_models_mode_alone(tmp_path):
     model = models.MLP(seed=0).train()
     export.to_onnx(model, tmp_path / "net.onnx")

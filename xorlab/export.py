@@ -5,8 +5,10 @@ which only exports to ONNX never waits for TensorFlow.
 """
 import contextlib
 import io
+import shutil
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -49,12 +51,13 @@ def to_saved_model(onnx_path, directory):
     """
     check_onnx(onnx_path)
     _check_not_foreign(directory)
-    with quiet(), _without_chatter(), files.replacing(directory) as made:
+    with quiet(), _without_chatter(), files.replacing(directory) as made, TemporaryDirectory() as temporary:
         import onnx2tf
 
+        # of a copy, because onnx2tf writes inferred shapes back into the file it is given;
         # without its simplifier, which is three subprocesses and takes ten times as long for the same result
         onnx2tf.convert(
-            input_onnx_file_path=str(onnx_path), output_folder_path=str(made),
+            input_onnx_file_path=shutil.copy(onnx_path, temporary), output_folder_path=str(made),
             not_use_onnxsim=True, non_verbose=True,
         )
     return Path(directory)
