@@ -1,4 +1,4 @@
-"""A student's first minute: `python3 lab.py`, a real JupyterLab in a real browser, lesson 01 run from top to bottom."""
+"""A student's first minutes: `python3 lab.py`, a real JupyterLab in a real browser, lessons run from top to bottom."""
 import importlib.util
 import os
 import re
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSON = next(iter(sorted((ROOT / "notebooks").glob("01-*.ipynb"))), None)
+FIRST = ROOT / "notebooks" / "00-start-here.ipynb"
+FILM = ROOT / "notebooks" / "06-decision-surfaces.ipynb"
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 CHROMIUM_FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -23,10 +24,7 @@ CHROMIUM_FLAGS = [
 ]
 SECONDS = 60
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine"),
-    pytest.mark.skipif(LESSON is None, reason="there is no lesson 01 yet"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine")
 
 RUN_ALL = """async () => {
   const app = window.jupyterapp;
@@ -102,24 +100,37 @@ def address(process, log):
     raise AssertionError(f"JupyterLab printed no address:\n{log.read_text()}")
 
 
-def test_lesson_01_runs_in_a_browser_and_speaks_to_this_machine_only(server, lab):
+@pytest.fixture(scope="module")
+def browser(lab):
+    """A headless browser with a home of its own."""
     playwright = pytest.importorskip("playwright.sync_api")
-    url, home = server
-    assert f"/lab/tree/{LESSON.name}?token=" in url
-    strangers, complaints = [], []
     with playwright.sync_playwright() as driver:
-        browser_home = dict(os.environ, HOME=str(home.parent / "browser"))
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS, env=browser_home)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("request", lambda request: is_stranger(request.url) and strangers.append(request.url))
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(url)
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=SECONDS * 1000)
-        result = page.evaluate(RUN_ALL)
-        dialogs = page.locator(".jp-Dialog, .Toastify__toast").all_inner_texts()
-        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        home = dict(os.environ, HOME=str(lab.HERE / "browser"))
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS, env=home)
+        yield browser
         browser.close()
+
+
+def open_page(browser, url):
+    """Open a lesson; return the page, and the lists of its requests to strangers and its complaints, which grow."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    strangers, complaints = [], []
+    page.on("request", lambda request: is_stranger(request.url) and strangers.append(request.url))
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=SECONDS * 1000)
+    return page, strangers, complaints
+
+
+def test_the_first_lesson_runs_in_a_browser_and_speaks_to_this_machine_only(server, lab, browser):
+    url, home = server
+    assert f"/lab/tree/{FIRST.name}?token=" in url
+    page, strangers, complaints = open_page(browser, url)
+    result = page.evaluate(RUN_ALL)
+    dialogs = page.locator(".jp-Dialog, .Toastify__toast").all_inner_texts()
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.close()
     assert result["errors"] == []
     assert result["cleared"] and result["shown"] == result["stored"]
     assert result["counts"] == list(range(1, len(result["counts"]) + 1))
@@ -127,7 +138,39 @@ def test_lesson_01_runs_in_a_browser_and_speaks_to_this_machine_only(server, lab
     assert complaints == []
     assert dialogs == []
     assert [path.name for path in home.iterdir()] == []
-    assert (lab.NOTEBOOKS / LESSON.name).read_bytes() == LESSON.read_bytes()
+    assert (lab.NOTEBOOKS / FIRST.name).read_bytes() == FIRST.read_bytes()
+
+
+def test_the_film_moves_by_keyboard_and_by_mouse(server, browser):
+    url, _ = server
+    film_url = url.replace("/lab/tree/" + FIRST.name, "/lab/workspaces/film/tree/" + FILM.name)
+    page, _, _ = open_page(browser, film_url)
+    assert page.evaluate(RUN_ALL)["errors"] == []
+    slider, picture = page.get_by_role("slider").first, page.locator(".jupyter-widgets img.widget-image").first
+    slider.scroll_into_view_if_needed()
+
+    def changed_by(act):
+        before = picture.get_attribute("src")
+        act()
+        page.wait_for_function(
+            "before => document.querySelector('.jupyter-widgets img.widget-image').src !== before",
+            arg=before, timeout=10_000)
+
+    slider.focus()
+    changed_by(lambda: page.keyboard.press("ArrowRight"))
+    assert "epoch 10" in page.locator(".widget-hbox .widget-label").all_inner_texts()
+    changed_by(lambda: drag(page, slider, 60))
+    changed_by(lambda: page.locator(".jupyter-widgets button").first.click())        # play
+    page.close()
+
+
+def drag(page, handle, pixels):
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + pixels, y, steps=4)
+    page.mouse.up()
 
 
 def is_stranger(url):

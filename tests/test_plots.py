@@ -57,6 +57,27 @@ def test_a_figure_of_several_axes_collects_every_description():
     assert figure.alt_text.count("unit square") == 2
 
 
+def test_a_frame_is_a_surface_computed_before():
+    z = plots.values(steep_in_the_first, 5)
+    assert z.shape == (5, 5) and np.allclose(z[:, 2], np.linspace(0, 1, 5) ** 2)
+    ax = plots.frame(z, title="epoch 3")
+    assert np.allclose(ax.images[0].get_array(), np.tile(np.linspace(0, 1, 5) ** 2, (5, 1)))
+    assert "epoch 3" in ax.figure.alt_text and "2 of 4 corners" in ax.figure.alt_text
+
+
+def test_a_disagreement_map_shows_every_input_at_its_place():
+    line = predictors.Affine(1 / 256, -128)
+
+    def always(codes):
+        return predictors.QuantizedPredictor(lambda q: codes(q).astype(np.int8), "p", (2,), line, line)
+
+    a = always(lambda q: np.where((q[:, 0] == 100) & (q[:, 1] == -128), 7, 0))
+    ax = plots.disagreement(a, always(lambda q: np.zeros(len(q))))
+    picture = ax.images[0].get_array()
+    assert picture[0, 228] == 7 and np.count_nonzero(picture) == 1      # row = second input, column = first
+    assert ax.images[0].get_clim() == (-7, 7) and "1 of 65,536" in ax.figure.alt_text
+
+
 def test_points_are_drawn_where_they_are_by_label():
     x, y = data.noisy(40, seed=1)
     blue, red = plots.points(x, y).collections
@@ -71,7 +92,7 @@ def test_the_whole_surface_is_one_batch():
         return data.xor(x)
 
     plots.surface(counted)
-    assert calls == [101 * 101, 4]          # and the four corners, for the alt text
+    assert calls == [101 * 101]
 
 
 def test_a_bare_module_is_told_how_to_become_a_predictor():

@@ -86,6 +86,16 @@ def test_mini_batches_visit_every_point_once_an_epoch_in_the_seeds_order():
     assert not all(map(torch.equal, first, orders(2)))
 
 
+def test_watch_sees_the_model_before_every_epoch():
+    seen = []
+    model = models.MLP(seed=1)
+    start = model.output.bias.item()
+    history = training.fit(model, *data.corners(), epochs=3,
+                           watch=lambda epoch, net: seen.append((epoch, net.output.bias.item())))
+    assert [epoch for epoch, _ in seen] == [0, 1, 2] and seen[0][1] == start != seen[1][1]
+    assert np.array_equal(history.losses, training.fit(models.MLP(seed=1), *data.corners(), epochs=3).losses)
+
+
 def test_training_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
     training.fit(models.MLP(seed=0), *data.corners(), epochs=3, batch_size=2)

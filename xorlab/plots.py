@@ -22,17 +22,27 @@ def surface(predictor, ax=None, *, side=SIDE, title=None):
 
     predictor : a callable from float32 (n, 2) to (n,) in 0..1.  The first input runs along x, the second along y.
     """
-    z = _values(predictor, side)
     title = title or name_of(predictor)
+    ax = frame(values(predictor, side), ax, title=title)
+    ax.figure.colorbar(ax.images[0], ax=ax, label="output", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    return ax
+
+
+def frame(z, ax=None, *, title=""):
+    """Draw outputs that were computed before, as one frame of a film: `surface` without the colour bar.
+
+    z : (side, side) outputs in 0..1 at evenly spaced points of the unit square, first axis = first input, as
+        `values` returns them.
+    """
     ax = _square_axes(ax, title)
-    image = _heatmap(ax, z, 0, 1)
-    ax.figure.colorbar(image, ax=ax, label="output", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    _heatmap(ax, z, 0, 1)
     if z.min() < 0.5 < z.max():
-        ax.contour(*_ticks(side), z, levels=[0.5], colors="black", linewidths=1.5)
+        ax.contour(*_ticks(len(z)), z.T, levels=[0.5], colors="black", linewidths=1.5)
     _mark_corners(ax)
-    right = compare.corners_right(predictor)
-    _describe(ax, f"Surface over the unit square, {title}: output from {z.min():.2f} to "
-                  f"{z.max():.2f}, above 0.5 on {_share(z > 0.5)} of it, {right} of 4 corners right.")
+    corners = z[[0, 0, -1, -1], [0, -1, 0, -1]]
+    right = int((compare.classes(corners) == data.corners()[1]).sum())
+    describe(ax, f"Surface over the unit square, {title}: output from {z.min():.2f} to {z.max():.2f}, "
+                 f"above 0.5 on {_share(z > 0.5)} of it, {right} of 4 corners right.")
     return ax
 
 
@@ -41,15 +51,32 @@ def difference(a, b, ax=None, *, side=SIDE, title=None):
 
     The colour scale is symmetric about 0 and reaches the largest difference.
     """
-    z = _values(a, side) - _values(b, side)
+    z = values(a, side) - values(b, side)
     reach = float(np.abs(z).max()) or 1e-9              # two equal predictors give a white square
     title = title or f"{name_of(a)} minus {name_of(b)}"
     ax = _square_axes(ax, title)
     image = _heatmap(ax, z, -reach, reach)
     ax.figure.colorbar(image, ax=ax, label="difference of outputs", shrink=0.85)
     _mark_corners(ax)
-    _describe(ax, f"Difference over the unit square, {title}: from {z.min():.3f} to {z.max():.3f}, "
-                  f"{np.abs(z).mean():.4f} on average in size.")
+    describe(ax, f"Difference over the unit square, {title}: from {z.min():.3f} to {z.max():.3f}, "
+                 f"{np.abs(z).mean():.4f} on average in size.")
+    return ax
+
+
+def disagreement(a, b, ax=None, *, title=None):
+    """Draw, for every one of the 65,536 inputs, how many codes lie between two int8 predictors; return the axes."""
+    steps = (a.codes(data.int8_inputs()).astype(int) - b.codes(data.int8_inputs())).reshape(256, 256)
+    title = title or f"{a.name} minus {b.name}"
+    reach = max(np.abs(steps).max(), 1)
+    if ax is None:
+        ax = plt.figure(figsize=(7.4, 6.2), layout="constrained").subplots()      # two pixels a code
+    image = ax.imshow(steps.T, cmap=COLOURS, vmin=-reach, vmax=reach, origin="lower", interpolation="nearest",
+                      extent=(-128.5, 127.5, -128.5, 127.5))
+    ticks = [-128, -64, 0, 64, 127]
+    ax.set(title=title, xlabel="first input, code", ylabel="second input, code", xticks=ticks, yticks=ticks)
+    ax.figure.colorbar(image, ax=ax, label="difference of output codes", shrink=0.85)
+    describe(ax, f"Differences of output codes, {title}: {np.count_nonzero(steps):,} of 65,536 inputs differ, "
+                 f"by at most {np.abs(steps).max()}.")
     return ax
 
 
@@ -67,20 +94,20 @@ def points(x, y, ax=None, *, title="XOR"):
     ax.scatter(*x[y > 0.5].T, s=size, color=red, marker="x", linewidths=2 if size > 50 else 1, label="1")
     ax.margins(0.12)
     ax.legend(title="label", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    _describe(ax, f"{title}: {int((y <= 0.5).sum())} points labelled 0 and {int((y > 0.5).sum())} labelled 1.")
+    describe(ax, f"{title}: {int((y <= 0.5).sum())} points labelled 0 and {int((y > 0.5).sum())} labelled 1.")
     return ax
 
 
 def regions(predictor, ax=None, *, side=SIDE, title=None):
     """Shade the two classes a predictor makes of the unit square and return the axes."""
-    z = compare.classes(_values(predictor, side))
+    z = compare.classes(values(predictor, side))
     title = title or name_of(predictor)
     ax = _square_axes(ax, title)
     pale = ListedColormap(plt.get_cmap(COLOURS)([0.35, 0.65]))
-    ax.imshow(z, cmap=pale, vmin=0, vmax=1, origin="lower", extent=_extent(side), interpolation="nearest")
+    ax.imshow(z.T, cmap=pale, vmin=0, vmax=1, origin="lower", extent=_extent(side), interpolation="nearest")
     _mark_corners(ax)
-    _describe(ax, f"Classes over the unit square, {title}: 1 on {_share(z == 1)} of it, "
-                  f"{compare.corners_right(predictor)} of 4 corners right.")
+    describe(ax, f"Classes over the unit square, {title}: 1 on {_share(z == 1)} of it, "
+                 f"{compare.corners_right(predictor)} of 4 corners right.")
     return ax
 
 
@@ -93,14 +120,27 @@ def losses(history, ax=None, *, label=None, title="Loss while training"):
     ax.set(title=title, xlabel="epoch", ylabel=f"loss ({history.loss})")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
-    _describe(ax, f"Loss of {label} over {len(history.losses):,} epochs: from {history.losses[0]:.3f} to "
-                  f"{history.final_loss:.2g}.")
+    describe(ax, f"Loss of {label} over {len(history.losses):,} epochs: from {history.losses[0]:.3f} to "
+                 f"{history.final_loss:.2g}.")
     return ax
 
 
-def _values(predictor, side):
-    """Evaluate a predictor on the grid: (side, side), row = second input, as pictures are stored."""
-    return answers(predictor, data.grid(side)).reshape(side, side).T
+def describe(ax, sentence):
+    """Add a sentence to the alt text of the figure that `ax` belongs to, and have IPython send it with the picture.
+
+    For figures drawn by hand; the functions of this module describe their own.
+    """
+    figure = ax.figure
+    figure.alt_text = " ".join([*filter(None, [getattr(figure, "alt_text", "")]), sentence])
+    shell = _ipython()
+    if shell is not None:
+        # here, not at import: the inline backend registers its own printer when the first figure is made
+        shell.display_formatter.formatters["image/png"].for_type(type(figure), _png_and_alt)
+
+
+def values(predictor, side=SIDE):
+    """Evaluate a predictor on the unit square in one batch: float32 (side, side), first axis = first input."""
+    return answers(predictor, data.grid(side)).reshape(side, side)
 
 
 def _ticks(side):
@@ -114,7 +154,8 @@ def _extent(side):
 
 
 def _heatmap(ax, z, low, high):
-    return ax.imshow(z, cmap=COLOURS, vmin=low, vmax=high, origin="lower", extent=_extent(len(z)),
+    # z.T, because the rows of a picture run along y
+    return ax.imshow(z.T, cmap=COLOURS, vmin=low, vmax=high, origin="lower", extent=_extent(len(z)),
                      interpolation="nearest")
 
 
@@ -135,16 +176,6 @@ def _mark_corners(ax):
 
 def _share(mask):
     return f"{np.mean(mask):.0%}"
-
-
-def _describe(ax, sentence):
-    """Add a sentence to the figure's alt text, and have IPython send it along with the picture."""
-    figure = ax.figure
-    figure.alt_text = " ".join([*filter(None, [getattr(figure, "alt_text", "")]), sentence])
-    shell = _ipython()
-    if shell is not None:
-        # here, not at import: the inline backend registers its own printer when the first figure is made
-        shell.display_formatter.formatters["image/png"].for_type(type(figure), _png_and_alt)
 
 
 def _png_and_alt(figure):

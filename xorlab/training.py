@@ -39,7 +39,8 @@ class History:
                 f"{self.loss} from {self.losses[0]:.3f} to {self.final_loss:.2g}")
 
 
-def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="mse", batch_size=None):
+def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="mse", batch_size=None,
+        watch=None):
     """Train a model in place and return its History.
 
     model : a module from (n, 2) to probabilities (n, 1), left in eval mode.
@@ -47,6 +48,7 @@ def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="m
     optimizer : a name in OPTIMIZERS.  lr : its learning rate (> 0).  epochs : passes over the data (> 0).
     loss : "mse" or "bce".  batch_size : points a step; None means all of them (full batch).
     seed : orders the mini-batches; it has no effect on full batches or initial weights.
+    watch : a function called as watch(epoch, model) before each epoch's steps, e.g. to keep frames of a film.
     Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
     """
     _check_settings(optimizer, lr, epochs, loss, batch_size)
@@ -59,6 +61,8 @@ def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="m
     losses = np.empty(epochs, np.float32)
     model.train()
     for epoch in progress(epochs, f"{optimizer}, epochs"):
+        if watch is not None:
+            watch(epoch, model)
         try:
             losses[epoch] = _one_epoch(model, x, y, stepper, measure, batch_size, order)
         except FloatingPointError as error:

@@ -1,0 +1,60 @@
+"""Is everything here that the lessons need?"""
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an installation lacks.
+
+    missing : requirements that are not met, e.g. ("onnx2tf",).  warning : a sentence about the processor, or "".
+    """
+    missing: tuple
+    warning: str
+
+    def __str__(self):
+        if self.missing:
+            packages = f"Missing: {', '.join(self.missing)}. Close this and run python3 lab.py again: it installs them."
+        else:
+            packages = "Every package that the lessons need is here."
+        return "\n".join(filter(None, [packages, self.warning]))
+
+    __repr__ = __str__
+
+
+def check():
+    """Compare what is installed with what this package requires and return a Check."""
+    try:
+        required = metadata.requires("xorlab") or []
+    except metadata.PackageNotFoundError:
+        required = ["xorlab"]
+    return Check(tuple(filter(None, map(_unmet, required))), _processor_warning())
+
+
+def _unmet(line):
+    """Return what is missing for one requirement, or None where it is met or not meant for this machine."""
+    requirement = Requirement(line)
+    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        return None
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return requirement.name
+    if requirement.specifier and not requirement.specifier.contains(version, prereleases=True):
+        return f"{requirement} (here is {version})"
+    return None
+
+
+def _processor_warning():
+    """Say so where the runtimes' answers are not promised: off x86-64, or without AVX2."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return (f"This is a {platform.machine()} processor: int8 codes may differ from those in the lessons, "
+                "which are promised for x86-64 with AVX2.")
+    flags = Path("/proc/cpuinfo")
+    if flags.exists() and "avx2" not in flags.read_text().split():
+        return "This processor has no AVX2: int8 codes may differ from those in the lessons."
+    return ""
