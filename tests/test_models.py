@@ -41,8 +41,15 @@ def test_one_hidden_layer_is_a_linear_and_several_a_sequential():
     assert isinstance(models.MLP((3, 3)).hidden, nn.Sequential)
 
 
+def test_no_hidden_layer_is_a_line_behind_a_sigmoid():
+    model = models.MLP((), seed=2)
+    x = data.grid(5)
+    w, b = (p.detach().numpy() for p in model.parameters())
+    np.testing.assert_allclose(model(torch.from_numpy(x)).detach()[:, 0], 1 / (1 + np.exp(-(x @ w[0] + b))), atol=1e-6)
+
+
 @pytest.mark.parametrize("settings, says", [
-    ({"hidden": 0}, "got 0"), ({"hidden": ()}, "got ()"), ({"hidden": (3, -1)}, "positive"), ({"hidden": 2.5}, "2.5"),
+    ({"hidden": 0}, "got 0"), ({"hidden": (3, -1)}, "positive"), ({"hidden": 2.5}, "2.5"),
     ({"activation": "step"}, "sigmoid, relu, tanh")])
 def test_impossible_nets_are_refused(settings, says):
     with pytest.raises(ValueError) as error:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from xorlab import data, models, training
+from xorlab.optimizers import OPTIMIZERS
 
 
 def numpy_gradient(x, y, w1, b1, w2, b2):
@@ -44,7 +45,7 @@ def test_momentum_is_the_heavy_ball_rule_with_nine_tenths():
         np.testing.assert_allclose(value.detach(), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", training.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name):
     history = training.fit(models.MLP(8, seed=1), *data.corners(), optimizer=name, lr=0.01, epochs=300)
     assert history.final_loss < history.losses[0]
@@ -103,7 +104,8 @@ def test_training_leaves_the_global_generator_alone():
 
 
 @pytest.mark.parametrize("settings, says", [
-    ({"optimizer": "adma"}, "sgd, momentum, rmsprop, adam, adamw"), ({"lr": 0}, "got 0"), ({"lr": np.nan}, "nan"),
+    ({"optimizer": "adma"}, "sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw"), ({"lr": 0}, "got 0"),
+    ({"lr": np.nan}, "nan"),
     ({"epochs": 0}, "epochs"), ({"epochs": 1.5}, "1.5"), ({"loss": "mae"}, "mse, bce"),
     ({"batch_size": 0}, "batch_size")])
 def test_impossible_settings_are_refused(settings, says):

@@ -1,6 +1,7 @@
 """The nets: a small multilayer perceptron, and trained ones committed as readable text."""
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ REFERENCES = Path(__file__).parent / "references"
 class MLP(nn.Module):
     """A multilayer perceptron with two inputs and one sigmoid output, a probability.
 
-    hidden : units of the hidden layer, or a tuple with the units of each (all > 0).
+    hidden : units of the hidden layer, or a tuple with the units of each (all > 0); () for no hidden layer.
     activation : "sigmoid", "relu" or "tanh", between the layers.
     seed : initial weights as after torch.manual_seed(seed), leaving the global generator alone;
         None draws them from the global generator.
@@ -27,17 +28,15 @@ class MLP(nn.Module):
     def __init__(self, hidden=3, activation="sigmoid", *, seed=None):
         super().__init__()
         widths = hidden if isinstance(hidden, tuple) else (hidden,)
-        if not widths or not all(isinstance(width, (int, np.integer)) and width > 0 for width in widths):
+        if not all(isinstance(width, (int, np.integer)) and width > 0 for width in widths):
             raise ValueError(f"hidden must be a positive whole number or a tuple of them, got {hidden!r}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.widths, self.activation = widths, activation
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with _seeded(seed):
             self.hidden = _hidden_layers(widths, activation)
-            self.output = nn.Linear(widths[-1], 1)
-        self.squash = ACTIVATIONS[activation]()
+            self.output = nn.Linear((2, *widths)[-1], 1)
+        self.squash = ACTIVATIONS[activation]() if widths else nn.Identity()
 
     def forward(self, x):
         """Map float32 (n, 2) to probabilities (n, 1)."""
@@ -53,7 +52,23 @@ class MLP(nn.Module):
         return "-".join([self.activation, "2", *map(str, self.widths), "1"])
 
 
+@contextmanager
+def _seeded(seed):
+    """Let the block draw as after torch.manual_seed(seed), then put the global generator back where it was."""
+    if seed is None:
+        yield
+        return
+    state = torch.random.get_rng_state()
+    torch.default_generator.manual_seed(seed)       # manual_seed would also seed every kind of GPU: 0.4 ms a net
+    try:
+        yield
+    finally:
+        torch.random.set_rng_state(state)
+
+
 def _hidden_layers(widths, activation):
+    if not widths:
+        return nn.Sequential()                  # passes its input on
     layers = [nn.Linear(2, widths[0])]
     for before, after in zip(widths, widths[1:], strict=False):
         layers += [ACTIVATIONS[activation](), nn.Linear(before, after)]

@@ -14,6 +14,7 @@ from xorlab.predictors import answers, name_of
 
 SIDE = 101              # points along each side of a drawn surface
 COLOURS = "RdBu_r"      # blue 0, white 0.5, red 1; told apart with every common colour blindness
+PALE_BLUE = "#7fb3d5"   # bars
 SURFACE_SIZE = (4.6, 4.0)
 
 
@@ -113,9 +114,8 @@ def regions(predictor, ax=None, *, side=SIDE, title=None):
 
 def losses(history, ax=None, *, label=None, title="Loss while training"):
     """Draw a training history's loss against the epoch, on a logarithmic scale, and return the axes."""
-    if ax is None:
-        ax = plt.figure(figsize=(6, 3.4), layout="constrained").subplots()
-    label = label or f"{history.optimizer}, rate {history.lr:g}"
+    ax = _curve_axes(ax)
+    label = label or history.optimizer.label
     ax.semilogy(history.losses, label=label)
     ax.set(title=title, xlabel="epoch", ylabel=f"loss ({history.loss})")
     ax.grid(alpha=0.3)
@@ -136,6 +136,51 @@ def describe(ax, sentence):
     if shell is not None:
         # here, not at import: the inline backend registers its own printer when the first figure is made
         shell.display_formatter.formatters["image/png"].for_type(type(figure), _png_and_alt)
+
+
+def shares(race, ax=None, *, title="Share of starts solved"):
+    """Draw the share of starts that each optimizer of a race solved, with its 95 % interval; return the axes."""
+    labels, solved = [entry.label for entry in race.entries], [entry.share for entry in race.entries]
+    if ax is None:
+        ax = plt.figure(figsize=(8, 0.45 * len(labels) + 1.2), layout="constrained").subplots()
+    ax.barh(labels, solved, color=PALE_BLUE)
+    for row, entry in enumerate(race.entries):
+        ax.plot(entry.interval, [row, row], color="black", linewidth=2)
+        ax.text(1.02, row, f"{entry.share:.0%}", va="center")
+    ax.set(title=title, xlabel="share of starts solved, with 95 % interval", xlim=(0, 1))
+    ax.invert_yaxis()
+    describe(ax, f"{title}: " + "; ".join(f"{label} {share:.0%}" for label, share in zip(labels, solved, strict=True)))
+    return ax
+
+
+def survival(race, ax=None, *, title="Starts not yet solved"):
+    """Draw, against the epoch, the share of starts that each optimizer of a race has not solved; return the axes."""
+    ax = _curve_axes(ax)
+    for entry in race.entries:
+        done = np.sort(entry.epochs_to_solve[entry.solved])
+        left = 1 - np.arange(len(done) + 1) / len(entry.seeds)
+        ax.step(np.concatenate([[1], np.maximum(done, 1), [entry.epochs]]), np.append(left, left[-1]), where="post",
+                label=entry.label)
+    ax.set(title=title, xlabel="epoch", ylabel="share not solved", xscale="log", ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    left = "; ".join(f"{entry.label} {1 - entry.share:.0%}" for entry in race.entries)
+    describe(ax, f"{title}, at the end: {left}.")
+    return ax
+
+
+def final_losses(entry, ax=None, *, title=None):
+    """Draw the histogram of the final losses of one optimizer's starts and return the axes."""
+    title = title or f"Final losses, {entry.label}"
+    ax = _curve_axes(ax)
+    finite = entry.losses[~entry.diverged]
+    ax.hist(finite, bins=np.linspace(0, max(0.3, finite.max(initial=0)), 61), color=PALE_BLUE)
+    ax.set(title=title, xlabel="loss", ylabel="starts", yscale="log")
+    left = entry.losses[~entry.solved & ~entry.diverged]
+    where = f"; the others lie between {left.min():.3f} and {left.max():.3f}" if len(left) else ""
+    describe(ax, f"{title}: {entry.solved.sum():,} of {len(entry.seeds):,} starts solved, "
+                 f"{entry.diverged.sum():,} diverged{where}.")
+    return ax
 
 
 def values(predictor, side=SIDE):
@@ -165,6 +210,10 @@ def _square_axes(ax, title):
     ax.set(title=title, xlabel="first input", ylabel="second input", aspect="equal",
            xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     return ax
+
+
+def _curve_axes(ax):
+    return plt.figure(figsize=(7, 3.4), layout="constrained").subplots() if ax is None else ax
 
 
 def _mark_corners(ax):

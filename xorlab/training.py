@@ -1,23 +1,28 @@
-"""Training: one net at a time, in plain PyTorch."""
-from dataclasses import dataclass
+"""Training: one net in plain PyTorch, or a race of thousands of starts."""
+import math
+from dataclasses import dataclass, replace
 
+import joblib
 import numpy as np
 import torch
 from torch import nn
 
-from xorlab import data
+from xorlab import data, models
+from xorlab.optimizers import Optimizer, as_optimizer
+from xorlab.population import LANES, Population, batches, train
+from xorlab.races import MERGED, SOLVED, Entry, Race
 from xorlab.streams import progress
 
-# `momentum` is plain SGD with the usual 0.9; each name maps to (optimizer class, options besides lr).
-OPTIMIZERS = {
-    "sgd": (torch.optim.SGD, {}),
-    "momentum": (torch.optim.SGD, {"momentum": 0.9}),
-    "rmsprop": (torch.optim.RMSprop, {}),
-    "adam": (torch.optim.Adam, {}),
-    "adamw": (torch.optim.AdamW, {}),
-}
 LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
-SOLVED = 0.01       # an MSE below this puts every corner within sqrt(4 * 0.01) = 0.2 of its label
+BLOCK = 4096        # starts trained side by side in one process: more no longer fit into a core's cache
+FLAT = 0.05         # a unit with less than this share of its activation's steepest slope is called flat
+SLOPES = {          # slope at activation a, as a share of the steepest
+    "sigmoid": lambda a: 4 * a * (1 - a),
+    "tanh": lambda a: 1 - a**2,
+    "relu": lambda a: (a > 0).astype(np.float32),
+}
+
+__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "race"]
 
 
 @dataclass(frozen=True)
@@ -30,62 +35,57 @@ class History:
     """
     losses: np.ndarray
     final_loss: float
-    optimizer: str
-    lr: float
+    optimizer: Optimizer
     loss: str
 
     def __str__(self):
-        return (f"{self.optimizer} at rate {self.lr:g}, {len(self.losses):,} epochs: "
+        return (f"{self.optimizer.label}, {len(self.losses):,} epochs: "
                 f"{self.loss} from {self.losses[0]:.3f} to {self.final_loss:.2g}")
 
 
-def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="mse", batch_size=None,
-        watch=None):
+def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="mse", batch_size=None, watch=None):
     """Train a model in place and return its History.
 
     model : a module from (n, 2) to probabilities (n, 1), left in eval mode.
     x : (n, 2) points.  y : (n,) labels.
-    optimizer : a name in OPTIMIZERS.  lr : its learning rate (> 0).  epochs : passes over the data (> 0).
-    loss : "mse" or "bce".  batch_size : points a step; None means all of them (full batch).
+    optimizer : a name in optimizers.OPTIMIZERS, trained at rate `lr` (> 0), or an Optimizer, which has its own rate.
+    epochs : passes over the data (> 0).  loss : "mse" or "bce".
+    batch_size : points a step; None means all of them (full batch).
     seed : orders the mini-batches; it has no effect on full batches or initial weights.
     watch : a function called as watch(epoch, model) before each epoch's steps, e.g. to keep frames of a film.
     Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
     """
-    _check_settings(optimizer, lr, epochs, loss, batch_size)
+    optimizer = as_optimizer(optimizer, lr)
+    _check_settings(epochs, loss, batch_size)
     x = torch.from_numpy(data.points(x, columns=2))
     y = torch.from_numpy(data.labels(y, len(x)))[:, None]
-    kind, options = OPTIMIZERS[optimizer]
-    stepper = kind(model.parameters(), lr=lr, **options)
+    stepper = optimizer.make(model.parameters())
     measure = LOSSES[loss]
     order = torch.Generator().manual_seed(seed)
     losses = np.empty(epochs, np.float32)
     model.train()
-    for epoch in progress(epochs, f"{optimizer}, epochs"):
+    for epoch in progress(epochs, optimizer.label):
         if watch is not None:
             watch(epoch, model)
         try:
-            losses[epoch] = _one_epoch(model, x, y, stepper, measure, batch_size, order)
+            losses[epoch] = _one_epoch(model, x, y, stepper, measure, batches(len(x), batch_size, order))
         except FloatingPointError as error:
-            raise FloatingPointError(
-                f"{error} in epoch {epoch:,} of {optimizer} at rate {lr:g}; try a lower rate") from None
+            raise FloatingPointError(f"{error} in epoch {epoch:,} of {optimizer.label}; try a lower rate") from None
     model.eval()
     with torch.no_grad():
         final_loss = measure(model(x), y).item()
-    return History(losses, final_loss, optimizer, lr, loss)
+    return History(losses, final_loss, optimizer, loss)
 
 
-def _one_epoch(model, x, y, stepper, measure, batch_size, order):
+def _one_epoch(model, x, y, stepper, measure, index_batches):
     """Take one step a mini-batch; return the mean loss over the points before their steps."""
-    if batch_size is None or batch_size >= len(x):
-        batches = [slice(None)]
-    else:
-        batches = torch.randperm(len(x), generator=order).split(batch_size)
     total = 0.0
-    for batch in batches:
+    for batch in index_batches:
+        points, targets = (x, y) if batch is None else (x[batch], y[batch])
         stepper.zero_grad()
-        outputs = model(x[batch])
-        _check_outputs(outputs, y[batch])
-        value = measure(outputs, y[batch])
+        outputs = model(points)
+        _check_outputs(outputs, targets)
+        value = measure(outputs, targets)
         value.backward()
         stepper.step()
         total += value.item() * len(outputs)
@@ -99,13 +99,129 @@ def _check_outputs(outputs, y):
         raise FloatingPointError("the model's output became NaN or infinite")
 
 
-def _check_settings(optimizer, lr, epochs, loss, batch_size):
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
+def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, activation="sigmoid", seed=0,
+         loss="mse", batch_size=None, threshold=SOLVED, device="cpu"):
+    """Train many starts of one net with each of several optimizers and return a Race.
+
+    optimizers : a name, an Optimizer, or a list of them; a bare name gets rate 0.1.
+    x, y : (n, 2) points and (n,) labels; None means the four corners.
+    starts : how many (> 0): the nets MLP(hidden, activation, seed=s) for s = seed, seed + 1, ...
+    hidden, activation : the net, as in models.MLP.  epochs, loss, batch_size : as in `fit`; mini-batches come in
+        the order of `seed`, the same for every start.
+    threshold : loss below which a start counts as solved, if all points are in the right class too.
+    device : "cpu" or "cuda".
+    A start's numbers do not depend on how many run beside it or in how many processes. Runs in this process, or on
+    whatever joblib.parallel_config names, e.g. backend="loky", n_jobs=4, or backend="dask". Interrupting it
+    (Ctrl-C, the stop button) returns what was reached.
+    Raises ValueError for settings outside these.
+    """
+    optimizers = [optimizers] if isinstance(optimizers, str | Optimizer) else list(optimizers)
+    optimizers = [as_optimizer(given) for given in optimizers]
+    x, y = _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batch_size, device)
+    settings = {"x": x, "y": y, "epochs": epochs, "hidden": hidden, "activation": activation, "seed": seed,
+                "loss": loss, "batch_size": batch_size, "threshold": threshold, "device": device}
+    workers = joblib.effective_n_jobs(None)
+    size = min(BLOCK, LANES * math.ceil(starts / workers / LANES))
+    blocks = [range(first, min(first + size, seed + starts)) for first in range(seed, seed + starts, size)]
+    tasks = [(optimizer, block) for optimizer in optimizers for block in blocks]
+    finished, interrupted = _run(tasks, settings, workers)
+    by_label = {label: [entry for entry in finished if entry.label == label]
+                for label in dict.fromkeys(entry.label for entry in finished)}
+    return Race(tuple(map(_merge, by_label.values())), settings, interrupted)
+
+
+def replay(race_, label, seed):
+    """Train one start of a race again, as a normal net: return (MLP, History)."""
+    settings = race_.settings
+    model = models.MLP(settings["hidden"], settings["activation"], seed=seed)
+    entry = race_[label]
+    history = fit(model, settings["x"], settings["y"], optimizer=entry.optimizer, epochs=entry.epochs,
+                  seed=settings["seed"], loss=settings["loss"], batch_size=settings["batch_size"])
+    return model, history
+
+
+def _run(tasks, settings, workers):
+    """Train every (optimizer, seeds) task; return (entries in order, whether it was interrupted)."""
+    if workers == 1:
+        results = (_train_block(*task, settings, progress) for task in tasks)
+    else:
+        jobs = (joblib.delayed(_train_block)(*task, settings, _no_bar) for task in tasks)
+        results = joblib.Parallel(return_as="generator")(jobs)
+    finished = []
+    try:
+        for _, entry in zip(progress(len(tasks), "race"), results, strict=True):
+            finished.append(entry)
+            if entry.epochs < settings["epochs"]:
+                return finished, True
+    except KeyboardInterrupt:
+        return finished, True
+    return finished, False
+
+
+def _no_bar(steps, label):
+    """Stand in for `progress` in a worker process, whose output nobody watches."""
+    return range(steps)
+
+
+def _train_block(optimizer, seeds, settings, steps):
+    """Train the starts with these seeds side by side and return their Entry."""
+    population = Population(settings["hidden"], settings["activation"], seeds, settings["x"], settings["y"],
+                            settings["loss"], settings["device"])
+    done, seen, curve = train(population, optimizer, epochs=settings["epochs"], batch_size=settings["batch_size"],
+                              seed=settings["seed"], steps=steps(settings["epochs"], optimizer.label))
+    outputs = population.host(population.outputs()[0])
+    all_right = ((outputs > 0.5) == (settings["y"][:, None] > 0.5)).all(axis=0)
+    corner_outputs, merged, flat_units = _at_the_corners(population, settings["activation"])
+    return Entry(optimizer, np.array(seeds), done, curve[-1], all_right, seen, curve, corner_outputs, merged,
+                 flat_units, settings["threshold"])
+
+
+def _at_the_corners(population, activation):
+    """Return the corners' outputs, whether corners of different labels look alike, and the number of flat units."""
+    x, y = data.corners()
+    outputs, hidden = population.outputs(torch.from_numpy(x).to(population.device).T[:, :, None].contiguous())
+    outputs, a = population.host(outputs), population.host(hidden)              # (4, starts), (units, 4, starts)
+    apart = np.abs(a[:, :, None] - a[:, None, :]).max(axis=0)                   # (4, 4, starts)
+    merged = (apart[y[:, None] != y] < MERGED).any(axis=0)
+    flat_units = (SLOPES[activation](a) < FLAT).all(axis=1).sum(axis=0)
+    return outputs, np.broadcast_to(merged, outputs.shape[1:]), np.broadcast_to(flat_units, outputs.shape[1:])
+
+
+def _merge(entries):
+    """Join the entries of one optimizer's blocks; beside whole blocks, one that was interrupted is left out."""
+    whole = [entry for entry in entries if entry.epochs == entries[0].epochs]
+    along = {name: np.concatenate([getattr(entry, name) for entry in whole], axis=-1)
+             for name in ("seeds", "losses", "all_right", "curve", "corner_outputs", "merged", "flat_units")}
+    return replace(whole[0], **along)
+
+
+def _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batch_size, device):
+    """Check a race's settings before any work; return the data as float32 arrays."""
+    if not optimizers:
+        raise ValueError("a race needs at least one optimizer, got none")
+    labels = [optimizer.label for optimizer in optimizers]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"every optimizer needs a label of its own, got {', '.join(labels)}; set label=...")
+    _check_count("starts", starts)
+    _check_settings(epochs, loss, batch_size)
+    models.MLP(hidden, activation, seed=0)                  # says what is wrong with the net
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError('device="cuda" needs a GPU that PyTorch can use, and there is none here; leave it out')
+    if (x is None) != (y is None):
+        raise ValueError("give both x and y, or neither for the four corners")
+    x, y = data.corners() if x is None else (x, y)
+    x = data.points(x, columns=2)
+    return x, data.labels(y, len(x))
+
+
+def _check_settings(epochs, loss, batch_size):
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-    if not (np.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr must be a positive number, got {lr}")
-    for name, count in (("epochs", epochs), ("batch_size", 1 if batch_size is None else batch_size)):
-        if not (isinstance(count, (int, np.integer)) and count > 0):
-            raise ValueError(f"{name} must be a positive whole number, got {count!r}")
+    _check_count("epochs", epochs)
+    if batch_size is not None:
+        _check_count("batch_size", batch_size)
+
+
+def _check_count(name, count):
+    if isinstance(count, bool) or not (isinstance(count, (int, np.integer)) and count > 0):
+        raise ValueError(f"{name} must be a positive whole number, got {count!r}")
