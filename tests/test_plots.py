@@ -78,6 +78,22 @@ def test_a_disagreement_map_shows_every_input_at_its_place():
     assert ax.images[0].get_clim() == (-7, 7) and "1 of 65,536" in ax.figure.alt_text
 
 
+def test_shares_and_survival_and_final_losses_draw_what_the_race_found():
+    race = training.race(["adam", "sgd"], starts=30, epochs=300)
+    adam, sgd = race.entries
+    ax = plots.shares(race)
+    assert [bar.get_width() for bar in ax.patches] == [adam.share, sgd.share]
+    assert tuple(ax.lines[0].get_xdata()) == adam.interval
+    ax = plots.survival(race)
+    epochs, left = ax.lines[0].get_data()
+    assert left[-1] == pytest.approx(1 - adam.share) and left[0] == 1
+    for epoch in (80, 150, 300):
+        assert left[epochs <= epoch][-1] == pytest.approx(np.mean(adam.epochs_to_solve > epoch))
+    ax = plots.final_losses(adam)
+    assert sum(bar.get_height() for bar in ax.patches) == 30
+    assert f"{adam.solved.sum()} of 30" in ax.figure.alt_text
+
+
 def test_points_are_drawn_where_they_are_by_label():
     x, y = data.noisy(40, seed=1)
     blue, red = plots.points(x, y).collections

@@ -175,7 +175,7 @@ def final_losses(entry, ax=None, *, title=None):
     ax = _curve_axes(ax)
     finite = entry.losses[~entry.diverged]
     ax.hist(finite, bins=np.linspace(0, max(0.3, finite.max(initial=0)), 61), color=PALE_BLUE)
-    ax.set(title=title, xlabel="loss", ylabel="starts", yscale="log")
+    ax.set(title=title, xlabel="loss", ylabel="starts")
     left = entry.losses[~entry.solved & ~entry.diverged]
     where = f"; the others lie between {left.min():.3f} and {left.max():.3f}" if len(left) else ""
     describe(ax, f"{title}: {entry.solved.sum():,} of {len(entry.seeds):,} starts solved, "
