@@ -33,6 +33,31 @@ def test_the_gradients_by_hand_are_autograds(net, loss):
         assert population.losses()[i] == pytest.approx(value.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+@pytest.mark.parametrize("scale", [30, 10_000])
+def test_saturated_outputs_have_the_losses_and_gradients_of_pytorch(loss, scale):
+    x, y = data.corners()
+    population = Population(3, "sigmoid", range(4), x, y, loss)
+    population.theta.mul_(scale)
+    population.gradients()
+    for seed in range(4):
+        model = models.MLP(seed=seed)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.mul_(scale)
+        value = training.LOSSES[loss](model(torch.from_numpy(x)), torch.from_numpy(y)[:, None])
+        value.backward()
+        expected = torch.cat([p.grad.flatten() for p in model.parameters()])
+        torch.testing.assert_close(population.theta.grad[:, seed], expected, rtol=1e-3, atol=1e-6)
+        assert population.losses()[seed] == pytest.approx(value.item(), rel=1e-4)
+
+
+def test_the_names_stand_for_the_usual_options():
+    made = {name: Optimizer(name).make([torch.zeros(1)]).defaults for name in OPTIMIZERS}
+    assert [made[name]["momentum"] for name in ("sgd", "momentum", "nesterov")] == [0, 0.9, 0.9]
+    assert [made[name]["nesterov"] for name in ("sgd", "momentum", "nesterov")] == [False, False, True]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_step_is_the_one_an_ordinary_net_takes_with_torch_optim(name):
     options = {"weight_decay": 0.01, "lr": 0.05}
@@ -77,6 +102,18 @@ def test_blocks_and_threads_and_processes_do_not_change_a_bit(monkeypatch):
         assert equal(a, b) and equal(a, c) and list(a.seeds) == list(b.seeds) == list(c.seeds) == list(range(300))
 
 
+def test_a_block_trains_on_one_thread_and_gives_the_others_back(monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "progress", lambda n, label: (seen.append(torch.get_num_threads()) or i
+                                                                for i in range(n)))
+    torch.set_num_threads(2)
+    try:
+        training.race("adam", starts=3, epochs=2)
+        assert torch.get_num_threads() == 2 and seen[1:] == [1, 1]          # the first is the bar over the tasks
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_dask_cluster_of_two_workers_gives_the_same_bits(tmp_path):
     distributed = pytest.importorskip("distributed")
     here = training.race(["adam", "rmsprop"], starts=200, epochs=50)
@@ -116,14 +153,45 @@ def test_dead_relus_are_counted_as_flat():
     assert merged.tolist() == [True] and flat_units.tolist() == [4]
 
 
+def entry_of(curves, all_right=True, corner_outputs=((0, 1, 1, 0),)):
+    """An Entry made by hand: a row of losses a start, seen at epochs 0, 10, 20, 30."""
+    curve = np.array(curves, np.float32).T
+    n = curve.shape[1]
+    outputs = np.broadcast_to(np.array(corner_outputs, float).T, (4, n))
+    return races.Entry(Optimizer("sgd"), np.arange(100, 100 + n), 30, curve[-1], np.broadcast_to(all_right, n),
+                       np.array([0, 10, 20, 30]), curve, outputs, np.zeros(n, bool), np.zeros(n), 0.01)
+
+
 def test_epochs_to_solve_count_from_when_the_loss_stays_low():
-    curve = np.array([[0.3, 0.3, 0.001, np.nan], [0.001, 0.3, 0.001, np.nan], [0.3, 0.001, 0.001, np.nan],
-                      [0.001, 0.3, 0.001, np.nan]], np.float32)
-    entry = races.Entry(Optimizer("sgd"), np.arange(4), 30, curve[-1], np.ones(4, bool), np.array([0, 10, 20, 30]),
-                        curve, np.zeros((4, 4)), np.zeros(4, bool), np.zeros(4), 0.01)
-    assert entry.epochs_to_solve.tolist() == [30, np.inf, 0, np.inf]
-    assert entry.share == 0.5 and entry.diverged.tolist() == [False, False, False, True]
+    nan = np.nan
+    entry = entry_of([(0.3, 0.001, 0.3, 0.001), (0.3, 0.3, 0.001, 0.3), (0.001, 0.001, 0.001, 0.001),
+                      (nan, nan, nan, nan), (0.3, 0.3, 0.001, 0.001)])
+    assert entry.epochs_to_solve.tolist() == [30, np.inf, 0, np.inf, 20]
+    assert entry.share == 3 / 5 and entry.diverged.tolist() == [False, False, False, True, False]
+    assert entry.worst == 103 and entry.best in (100, 102, 104)
     assert entry.plateaus().rows[-1][:2] == ("NaN or infinite", "1")
+
+
+def test_solved_needs_the_right_classes_and_a_low_loss():
+    low, high = (0.3, 0.3, 0.3, 0.001), (0.3, 0.3, 0.3, 0.02)
+    assert entry_of([low, low, high], [True, False, True]).solved.tolist() == [True, False, False]
+
+
+def test_plateaus_are_split_where_losses_gap_and_name_the_commonest_corners_first():
+    stuck, worse = (0.2, 0.2, 0.2, 0.125), (0.2, 0.2, 0.2, 0.166)
+    entry = entry_of([stuck, stuck, worse, stuck], False,
+                     [(0, 0.5, 1, 0.5), (0, 1, 0.5, 0.5), (0, 0.7, 0.7, 0.7), (0, 1, 0.5, 0.5)])
+    assert [row[:3] for row in entry.plateaus().rows] == [
+        ("0.125", "3", "10+11, 01+11"), ("0.166", "1", "01+10+11")]
+
+
+def test_corners_of_one_label_may_look_alike():
+    population = Population(2, "relu", range(1), *data.corners())
+    (weight, bias), _ = population.layers
+    weight.fill_(1)                                                        # the sum of the inputs: 01 and 10 alike
+    bias[0], bias[1] = 0, -1
+    _, merged, _ = training._at_the_corners(population, "relu")
+    assert merged.tolist() == [False]
 
 
 @pytest.mark.parametrize("successes, n", [(0, 10), (3, 10), (400, 500), (10, 10)])

@@ -78,7 +78,7 @@ class Entry:
     @property
     def worst(self):
         """Seed of the start with the largest final loss; a diverged one, if there is any."""
-        return int(self.seeds[np.argmax(np.where(self.diverged, np.inf, self.losses))])
+        return int(self.seeds[np.argmax(self.losses)])         # which takes NaN for the largest
 
     def plateaus(self):
         """Group the starts that are not solved by their final loss and return a Table that names the groups."""
