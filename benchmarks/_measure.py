@@ -19,6 +19,21 @@ def side_by_side(ways, rounds=5):
     return {name: statistics.median(times) for name, times in took.items()}
 
 
+def plain_loop(steps):
+    """Train one start as the source lesson does: PyTorch's modules, loss and optimizer, a step at a time."""
+    import torch
+
+    from xorlab import data, models
+
+    x, y = map(torch.from_numpy, data.corners())
+    net, loss = models.MLP(seed=1), torch.nn.MSELoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(net(x), y[:, None]).backward()
+        optimizer.step()
+
+
 def report(title, medians, unit="ms", ours=None):
     """Print a table of medians and of how many times as long as `ours` each takes."""
     from xorlab.tables import Table

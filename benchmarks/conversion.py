@@ -6,11 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import onnx2tf
 from _measure import report, side_by_side
 
 import xorlab
 from xorlab import export, models
+
+with xorlab.quiet():                # TensorFlow's log lines
+    import onnx2tf
 
 # onnx2tf starts the simplifier by name; without the environment activated it would silently go without
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _measure import plain_loop
 
-from xorlab import data, models, training
+from xorlab import data, training
 from xorlab.optimizers import Optimizer
 from xorlab.population import Population, train
 from xorlab.tables import Table
@@ -68,17 +69,6 @@ def seconds(call):
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def plain_loop(epochs):
-    """The source lesson's loop: one start, PyTorch's modules, loss and optimizer."""
-    x, y = torch.from_numpy(POINTS), torch.from_numpy(LABELS)[:, None]
-    net, loss = models.MLP(seed=1), torch.nn.MSELoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
-    for _ in range(epochs):
-        optimizer.zero_grad()
-        loss(net(x), y).backward()
-        optimizer.step()
 
 
 def ours(starts, epochs):

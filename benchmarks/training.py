@@ -1,22 +1,11 @@
 """Training steps of the 2-3-1 net on four points: the plain PyTorch loop, training.fit, Keras two ways."""
-import torch
-from _measure import report, side_by_side
+from _measure import plain_loop, report, side_by_side
 
 import xorlab
 from xorlab import data, models, training
 
 STEPS = 1000
 POINTS, LABELS = data.corners()
-
-
-def plain_loop():
-    x, y = torch.from_numpy(POINTS), torch.from_numpy(LABELS)[:, None]
-    net, loss = models.MLP(seed=1), torch.nn.MSELoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        loss(net(x), y).backward()
-        optimizer.step()
 
 
 def fit():
@@ -39,7 +28,7 @@ def main():
         few = STEPS // 50
         medians = side_by_side({
             "training.fit": fit,
-            "plain PyTorch loop": plain_loop,
+            "plain PyTorch loop": lambda: plain_loop(STEPS),
             "Keras, repeated dataset": lambda: repeated.fit(batches, shuffle=False, verbose=0),
             "Keras, an epoch a step": lambda: by_epoch.fit(POINTS, LABELS[:, None], epochs=few, verbose=0),
         }, rounds=3)
