@@ -16,6 +16,11 @@ for name, value in lab.CHECK_SETTINGS.items():
 os.environ.update(lab.private_settings())
 
 
+def pytest_addoption(parser):
+    parser.addoption("--models", type=int, default=40,
+                     help="random int8 models on which every rule must equal its runtime (default: 40)")
+
+
 def pytest_configure(config):
     if config.option.nbval_sanitize_with is None:
         config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")

@@ -135,6 +135,12 @@ def from_tflite(path, runtime="xnnpack", name=None):
     return Predictor(run, name, sample)
 
 
+def from_integer(net, name=None):
+    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule."""
+    width = net.steps[0].weights.shape[1]
+    return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (width,), net.input, net.output)
+
+
 def answers(predictor, x):
     """Return predictor(x), checked: float32 (n,), one finite answer a point.
 
