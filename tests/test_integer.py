@@ -6,8 +6,10 @@ import sys
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +180,18 @@ def test_what_is_no_int8_chain_is_refused_in_one_sentence(file, says):
     with pytest.raises(ValueError, match=says) as error:
         IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", file))
     assert "\n" not in str(error.value)
+
+
+def test_a_net_that_branches_is_refused(tmp_path):
+    content = models.reference_file("relu-2-4-1", "int8.tflite").read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    graph.operators[-1].inputs = graph.inputs               # the last sigmoid looks past the layers, at the input
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "branch.tflite").write_bytes(builder.Output())
+    with pytest.raises(ValueError, match="branch.tflite is not a chain of operators at LOGISTIC"):
+        IntegerMLP.from_tflite(tmp_path / "branch.tflite")
 
 
 def test_damaged_files_unknown_rules_and_wrong_codes_are_refused(tmp_path):
