@@ -30,12 +30,24 @@ def random_net(rng):
         tensor.shape = np.array(values.shape, np.int32)
         model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
 
+    def layer(operator, shape, input_scale, output_scale, per_channel):
+        """Fill a layer with random weights and biases whose sums spread over the output's codes."""
+        weights, biases = (graph.tensors[i] for i in operator.inputs[1:3])
+        # a sum of weights times codes is about 5,000 * sqrt(inputs) in size: let it be worth 10 to 300 output codes
+        usual = 5e3 * np.sqrt(shape[1])
+        worth = [scale(10 / usual, 300 / usual) for _ in range(shape[0] if per_channel else 1)]
+        weight_scales = np.float32([w * output_scale / input_scale for w in worth])
+        fill(weights, rng.integers(-127, 128, shape).astype(np.int8))
+        fill(biases, rng.integers(-10_000, 10_000, shape[0]).astype(np.int32))
+        quantize(weights, weight_scales, 0)
+        quantize(biases, np.float32(input_scale) * weight_scales, 0)
+
     input_scale, input_zero_point = scale(0.002, 0.02), zero_point()
     for index in {graph.inputs[0], first.inputs[0]}:
         quantize(graph.tensors[index], input_scale, input_zero_point)
     hidden_scale = scale(0.008, 0.12)
     hidden_zero_point = -128 if template.startswith("relu") and rng.random() < 0.5 else zero_point()
-    _layer(graph, first, (width, 2), input_scale, hidden_scale, per_channel, rng, scale, quantize, fill)
+    layer(first, (width, 2), input_scale, hidden_scale, per_channel)
     # the tensors between the two layers: the first layer's output, perhaps a sigmoid's, and their reshaped twins
     scale_now, zero_point_now = hidden_scale, hidden_zero_point
     at = graph.operators.index(first)
@@ -50,22 +62,9 @@ def random_net(rng):
         graph.tensors[op.outputs[0]].shape = np.array([1, width], np.int32)
         quantize(graph.tensors[op.outputs[0]], scale_now, zero_point_now)
     logit_scale = scale(0.008, 0.12)
-    _layer(graph, second, (1, width), scale_now, logit_scale, False, rng, scale, quantize, fill)
+    layer(second, (1, width), scale_now, logit_scale, per_channel=False)
     quantize(graph.tensors[second.outputs[0]], logit_scale, zero_point())
     builder = flatbuffers.Builder(4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     kind = "per channel" if per_channel else "per tensor"
     return f"{template}, {width} units, {kind}{', powers of two' if powers_of_two else ''}", bytes(builder.Output())
-
-
-def _layer(graph, operator, shape, input_scale, output_scale, per_channel, rng, scale, quantize, fill):
-    """Fill a layer with random weights and biases whose sums spread over the output's codes."""
-    weights, biases = (graph.tensors[i] for i in operator.inputs[1:3])
-    # a sum of weights times codes is about 5,000 * sqrt(inputs) in size; let that be worth some 10 to 300 output codes
-    usual = 5e3 * np.sqrt(shape[1])
-    worth = [scale(10 / usual, 300 / usual) for _ in range(shape[0] if per_channel else 1)]
-    weight_scales = np.float32([w * output_scale / input_scale for w in worth])
-    fill(weights, rng.integers(-127, 128, shape).astype(np.int8))
-    fill(biases, rng.integers(-10_000, 10_000, shape[0]).astype(np.int32))
-    quantize(weights, weight_scales, 0)
-    quantize(biases, np.float32(input_scale) * weight_scales, 0)

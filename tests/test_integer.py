@@ -201,6 +201,8 @@ def test_damaged_files_unknown_rules_and_wrong_codes_are_refused(tmp_path):
         IntegerMLP.from_tflite(tmp_path / "half.tflite")
     with pytest.raises(FileNotFoundError, match="gone.tflite"):
         IntegerMLP.from_tflite(tmp_path / "gone.tflite")
+    with pytest.raises(ValueError, match="begins with a layer"):
+        IntegerMLP(IntegerMLP.from_tflite(path).steps[-1:])
     with pytest.raises(ValueError, match="tflm, ruy, single, reference, xnnpack"):
         IntegerMLP.from_tflite(path, "gpu")
     for q in (np.zeros((4, 2)), np.zeros((4, 3), np.int8), np.zeros(2, np.int8)):

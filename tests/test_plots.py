@@ -81,10 +81,10 @@ def test_a_disagreement_map_shows_every_input_at_its_place():
 def test_shares_and_survival_and_final_losses_draw_what_the_race_found():
     race = training.race(["adam", "sgd"], starts=30, epochs=300)
     adam, sgd = race.entries
-    ax = plots.shares(race)
+    ax = plots.shares(race.entries)
     assert [bar.get_width() for bar in ax.patches] == [adam.share, sgd.share]
     assert tuple(ax.lines[0].get_xdata()) == adam.interval
-    ax = plots.survival(race)
+    ax = plots.survival(race.entries)
     epochs, left = ax.lines[0].get_data()
     assert left[-1] == pytest.approx(1 - adam.share) and left[0] == 1
     for epoch in (80, 150, 300):

@@ -270,6 +270,13 @@ class IntegerMLP:
     def __post_init__(self):
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        if not self.steps or not isinstance(self.steps[0], Layer):
+            raise ValueError("an IntegerMLP begins with a layer; this net has none, or something else before it")
+
+    @property
+    def width(self):
+        """How many codes one input has."""
+        return self.steps[0].weights.shape[1]
 
     @classmethod
     def from_tflite(cls, path, rule="tflm"):
@@ -307,9 +314,8 @@ class IntegerMLP:
     def trace(self, q):
         """Run input codes int8 (n, inputs) and return a Step for every operator."""
         q = np.asarray(q)
-        width = self.steps[0].weights.shape[1]
-        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != width:
-            raise ValueError(f"codes must be int8 of shape (n, {width}), got {q.dtype} of shape {q.shape}")
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width:
+            raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
         requantize, table = RULES[self.rule]
         made = []
         for step in self.steps:

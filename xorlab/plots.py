@@ -138,13 +138,13 @@ def describe(ax, sentence):
         shell.display_formatter.formatters["image/png"].for_type(type(figure), _png_and_alt)
 
 
-def shares(race, ax=None, *, title="Share of starts solved"):
-    """Draw the share of starts that each optimizer of a race solved, with its 95 % interval; return the axes."""
-    labels, solved = [entry.label for entry in race.entries], [entry.share for entry in race.entries]
+def shares(entries, ax=None, *, title="Share of starts solved"):
+    """Draw the share of starts that each entry of a race solved, with its 95 % interval; return the axes."""
+    labels, solved = [entry.label for entry in entries], [entry.share for entry in entries]
     if ax is None:
         ax = plt.figure(figsize=(8, 0.45 * len(labels) + 1.2), layout="constrained").subplots()
     ax.barh(labels, solved, color=PALE_BLUE)
-    for row, entry in enumerate(race.entries):
+    for row, entry in enumerate(entries):
         ax.plot(entry.interval, [row, row], color="black", linewidth=2)
         ax.text(1.02, row, f"{entry.share:.0%}", va="center")
     ax.set(title=title, xlabel="share of starts solved, with 95 % interval", xlim=(0, 1))
@@ -153,10 +153,10 @@ def shares(race, ax=None, *, title="Share of starts solved"):
     return ax
 
 
-def survival(race, ax=None, *, title="Starts not yet solved"):
-    """Draw, against the epoch, the share of starts that each optimizer of a race has not solved; return the axes."""
+def survival(entries, ax=None, *, title="Starts not yet solved"):
+    """Draw, against the epoch, the share of starts that each entry of a race has not solved; return the axes."""
     ax = _curve_axes(ax)
-    for entry in race.entries:
+    for entry in entries:
         done = np.sort(entry.epochs_to_solve[entry.solved])
         left = 1 - np.arange(len(done) + 1) / len(entry.seeds)
         ax.step(np.concatenate([[1], np.maximum(done, 1), [entry.epochs]]), np.append(left, left[-1]), where="post",
@@ -164,7 +164,7 @@ def survival(race, ax=None, *, title="Starts not yet solved"):
     ax.set(title=title, xlabel="epoch", ylabel="share not solved", xscale="log", ylim=(0, 1.02))
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
-    left = "; ".join(f"{entry.label} {1 - entry.share:.0%}" for entry in race.entries)
+    left = "; ".join(f"{entry.label} {1 - entry.share:.0%}" for entry in entries)
     describe(ax, f"{title}, at the end: {left}.")
     return ax
 

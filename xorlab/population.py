@@ -35,20 +35,20 @@ class Population:
         self.theta.grad = torch.zeros_like(self.theta)
         shapes = [p.shape for p in models.MLP(hidden, activation, seed=0).parameters()]
         self.layers, self.layer_grads = (_layer_views(flat, shapes) for flat in (self.theta, self.theta.grad))
-        self.points, self.targets = self._on_device(x, y)
+        self.points, self.targets = self._on_device(x), torch.from_numpy(y).to(device)[:, None]
         self.buffers = {}
 
-    def _on_device(self, x, y):
-        x, y = (torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (x, y))
-        return x.T[:, :, None].contiguous(), y[:, None]         # (inputs, n, 1) and (n, 1)
+    def _on_device(self, x):
+        """Lay points (n, inputs) out as the layers want them: (inputs, n, 1)."""
+        return torch.from_numpy(x).to(self.device).T[:, :, None].contiguous()
 
     def outputs(self, x=None):
         """Return each start's outputs (n, padded starts) and last hidden activations (units, n, padded starts).
 
+        x : float32 (n, 2); None means the training points.
         The arrays are reused by the next call with as many points.
         """
-        x = self.points if x is None else x
-        activations = self._forward(x)
+        activations = self._forward(self.points if x is None else self._on_device(x))
         return activations[-1][0], activations[-2]
 
     def gradients(self, batch=None):
@@ -80,10 +80,9 @@ class Population:
                     back.addcmul_(weight[unit][:, None], d[unit])
                 self.squash_back(back, a, grad_input=back)
 
-    def losses(self, points=None, targets=None):
-        """Return each start's mean loss as NumPy float32 (starts,)."""
-        p, _ = self.outputs(points)
-        y = self.targets if targets is None else targets
+    def losses(self):
+        """Return each start's mean loss on the training points as NumPy float32 (starts,)."""
+        (p, _), y = self.outputs(), self.targets
         if self.loss == "bce":
             value = -(y * p.log().clamp(min=-100) + (1 - y) * (1 - p).log().clamp(min=-100))
         else:

@@ -137,8 +137,7 @@ def from_tflite(path, runtime="xnnpack", name=None):
 
 def from_integer(net, name=None):
     """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule."""
-    width = net.steps[0].weights.shape[1]
-    return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (width,), net.input, net.output)
+    return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (net.width,), net.input, net.output)
 
 
 def answers(predictor, x):
@@ -176,11 +175,15 @@ def _litert_interpreter(content, kernels):
 
 def _litert_batch(interpreter, entry, exit_):
     """Run a whole batch in one call, by resizing the input tensor when the batch size changes."""
+    allocated = None                # kept here: asking the interpreter takes longer than a small net
+
     def run(x):
-        if tuple(interpreter.get_input_details()[0]["shape"]) != x.shape:
+        nonlocal allocated
+        if x.shape != allocated:
             with quiet():
                 interpreter.resize_tensor_input(entry, x.shape)
                 interpreter.allocate_tensors()
+            allocated = x.shape
         interpreter.set_tensor(entry, x)
         interpreter.invoke()
         return interpreter.get_tensor(exit_)

@@ -9,7 +9,6 @@ from xorlab.tables import Table, Tabular
 
 SOLVED = 0.01       # an MSE below this puts every corner within sqrt(4 * 0.01) = 0.2 of its label
 MISSED = 0.2        # a corner whose output is farther than this from its label is missed
-MERGED = 0.05       # two corners whose hidden activations all differ by less look alike to the output layer
 GAP = 0.01          # losses farther apart than this belong to different plateaus
 CORNERS = ("00", "01", "10", "11")
 

@@ -10,11 +10,12 @@ from torch import nn
 from xorlab import data, models
 from xorlab.optimizers import Optimizer, as_optimizer
 from xorlab.population import LANES, Population, batches, train
-from xorlab.races import MERGED, SOLVED, Entry, Race
+from xorlab.races import SOLVED, Entry, Race
 from xorlab.streams import progress
 
 LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
 BLOCK = 4096        # starts trained side by side in one process: more no longer fit into a core's cache
+MERGED = 0.05       # two corners whose hidden activations all differ by less look alike to the output layer
 FLAT = 0.05         # a unit with less than this share of its activation's steepest slope is called flat
 SLOPES = {          # slope at activation a, as a share of the steepest
     "sigmoid": lambda a: 4 * a * (1 - a),
@@ -22,7 +23,7 @@ SLOPES = {          # slope at activation a, as a share of the steepest
     "relu": lambda a: (a > 0).astype(np.float32),
 }
 
-__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "race"]
+__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "race", "replay"]
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _train_block(optimizer, seeds, settings, steps):
 def _at_the_corners(population, activation):
     """Return the corners' outputs, whether corners of different labels look alike, and the number of flat units."""
     x, y = data.corners()
-    outputs, hidden = population.outputs(torch.from_numpy(x).to(population.device).T[:, :, None].contiguous())
+    outputs, hidden = population.outputs(x)
     outputs, a = population.host(outputs), population.host(hidden)              # (4, starts), (units, 4, starts)
     apart = np.abs(a[:, :, None] - a[:, None, :]).max(axis=0)                   # (4, 4, starts)
     merged = (apart[y[:, None] != y] < MERGED).any(axis=0)
