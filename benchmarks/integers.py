@@ -2,7 +2,8 @@
 from _measure import report, side_by_side
 
 from xorlab import data, models, predictors
-from xorlab.integer import RULES, IntegerMLP
+from xorlab.integer import IntegerMLP
+from xorlab.rules import RULES
 
 
 def main():

@@ -68,3 +68,31 @@ def random_net(rng):
     builder.Finish(model.Pack(builder), b"TFL3")
     kind = "per channel" if per_channel else "per tensor"
     return f"{template}, {width} units, {kind}{', powers of two' if powers_of_two else ''}", bytes(builder.Output())
+
+
+def with_relu_of_its_own(rng):
+    """Return a random file whose hidden sigmoid is a RELU operator, two times in 3 with another output scale."""
+    while True:
+        described, content = random_net(rng)
+        if described.startswith("sigmoid"):
+            break
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    model.operatorCodes.append(code)
+    operators = graph.operators
+    first, second = [op for op in operators if len(op.inputs) == 3]
+    relu = operators[operators.index(first) + 1]
+    relu.opcodeIndex = len(model.operatorCodes) - 1
+    before = graph.tensors[relu.inputs[0]].quantization
+    scale, zero_point = before.scale, before.zeroPoint
+    if rng.random() < 2 / 3:
+        scale, zero_point = scale * np.float32(2 ** rng.uniform(-1.5, 1.5)), rng.integers(-128, 128, 1)
+    for tensor in {relu.outputs[0], second.inputs[0]}:
+        graph.tensors[tensor].quantization.scale, graph.tensors[tensor].quantization.zeroPoint = scale, zero_point
+    weights, biases = (graph.tensors[i].quantization for i in second.inputs[1:3])
+    biases.scale = np.float32(scale) * np.float32(weights.scale)
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

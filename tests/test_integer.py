@@ -3,27 +3,30 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import flatbuffers
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hypothesis import given
 from hypothesis import strategies as st
-from random_nets import random_net
+from random_nets import random_net, with_relu_of_its_own
+from torch import nn
 
 import xorlab
-from xorlab import data, integer, models, predictors
-from xorlab.integer import Affine, IntegerMLP, round_half_away
+from xorlab import compare, conformance, data, fixed_point, models, predictors
+from xorlab.fixed_point import round_half_away
+from xorlab.integer import IntegerMLP
+from xorlab.rules import RULES, Affine, Layer
 
-# which rule each runtime follows, here, on x86-64 with AVX2
-FOLLOWS = {"tflm": "tflm", "builtin": "ruy", "reference": "reference", "xnnpack": "xnnpack"}
+FOLLOWS = dict(conformance.EXPECTED)
 if importlib.util.find_spec("tflite_micro") is None:
     del FOLLOWS["tflm"]
-FILES = [(name, "int8.tflite") for name in models.reference_names()] + [("sigmoid-2-3-1", "int8-middle.tflite")]
 
 
 @given(st.floats(-1e6, 1e6, width=32))
@@ -58,7 +61,7 @@ def test_impossible_parameters_are_refused(scale, zero_point, says):
 
 @given(st.floats(2**-40, 2**10))
 def test_a_quantized_multiplier_is_the_nearest_31_bit_fraction(scale):
-    multiplier, shift = integer.quantize_multiplier(scale)
+    multiplier, shift = fixed_point.quantize_multiplier(scale)
     if scale < 2**-32:
         assert (multiplier, shift) == (0, 0)
     elif multiplier:
@@ -69,28 +72,28 @@ def test_a_quantized_multiplier_is_the_nearest_31_bit_fraction(scale):
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
 def test_an_impossible_scale_is_refused(scale):
     with pytest.raises(ValueError, match="finite and positive"):
-        integer.quantize_multiplier(scale)
+        fixed_point.quantize_multiplier(scale)
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_the_high_multiply_rounds_the_exact_product(a, b):
     exact = min((Fraction(a * b, 2**31) + Fraction(1, 2)).__floor__(), 2**31 - 1)
-    assert integer.doubling_high_multiply(a, b) == exact
+    assert fixed_point.doubling_high_multiply(a, b) == exact
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 31))
 def test_dividing_by_a_power_of_two_sends_ties_away_from_zero(x, exponent):
     exact = Decimal(x) / Decimal(2**exponent)
-    assert integer.divide_by_power_of_two(np.int64(x), exponent) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+    assert fixed_point.divide_by_power_of_two(np.int64(x), exponent) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def test_the_fixed_point_logistic_is_the_logistic_function():
     x = np.linspace(-(2**31) + 1, 2**31 - 1, 10_001).astype(np.int64)
     exact = 1 / (1 + np.exp(-x / 2**27))
-    np.testing.assert_allclose(integer.fixed_point_logistic(x) / 2**31, exact, atol=2e-7)
+    np.testing.assert_allclose(fixed_point.fixed_point_logistic(x) / 2**31, exact, atol=2e-7)
 
 
-@pytest.mark.parametrize("name, file", FILES)
+@pytest.mark.parametrize("name, file", conformance.FILES)
 @pytest.mark.parametrize("runtime", FOLLOWS)
 def test_every_runtime_rule_matches_its_runtime_on_all_inputs(runtime, name, file):
     path = models.reference_file(name, file)
@@ -105,8 +108,9 @@ def test_every_runtime_rule_matches_its_runtime_on_all_inputs(runtime, name, fil
 def test_the_rules_are_told_apart_by_the_reference_nets():
     q = data.int8_inputs()
     path = models.reference_file("textbook-2-4-1", "int8.tflite")
-    answers = {rule: IntegerMLP.from_tflite(path, rule).codes(q).tobytes() for rule in integer.RULES}
-    assert len(set(answers.values())) == 4 and answers["single"] == answers["reference"]
+    answers = {rule: IntegerMLP.from_tflite(path, rule).codes(q).tobytes() for rule in RULES}
+    assert len(set(answers.values())) == 4
+    assert answers["single"] == answers["reference"] and answers["tflm"] == answers["tinymind"]
 
 
 @pytest.mark.parametrize("name", models.reference_names())
@@ -164,7 +168,7 @@ def test_tflite_micro_multiplies_a_layers_scales_in_float64(tmp_path, monkeypatc
     path.write_bytes(content)
     net, expected = IntegerMLP.from_tflite(path, "tflm"), predictors.from_tflite(path, "tflm").codes(q)
     assert (net.codes(q) == expected).all()
-    monkeypatch.setattr(integer.Layer, "scales", integer.Layer.scales_through_float32)
+    monkeypatch.setitem(RULES, "tflm", replace(RULES["tflm"], scales=Layer.scales_through_float32))
     assert (net.codes(q) != expected).sum() == 1
 
 
@@ -203,8 +207,143 @@ def test_damaged_files_unknown_rules_and_wrong_codes_are_refused(tmp_path):
         IntegerMLP.from_tflite(tmp_path / "gone.tflite")
     with pytest.raises(ValueError, match="begins with a layer"):
         IntegerMLP(IntegerMLP.from_tflite(path).steps[-1:])
-    with pytest.raises(ValueError, match="tflm, ruy, single, reference, xnnpack"):
+    with pytest.raises(ValueError, match="tflm, ruy, single, reference, xnnpack, tinymind"):
         IntegerMLP.from_tflite(path, "gpu")
     for q in (np.zeros((4, 2)), np.zeros((4, 3), np.int8), np.zeros(2, np.int8)):
         with pytest.raises(ValueError, match=r"int8 of shape \(n, 2\)"):
             IntegerMLP.from_tflite(path).codes(q)
+
+
+def test_a_relu_of_its_own_is_every_runtimes(tmp_path):
+    rng = np.random.default_rng(7)
+    q, path = data.int8_inputs(), tmp_path / "relu.tflite"
+    for i in range(10):
+        path.write_bytes(with_relu_of_its_own(rng))
+        for runtime, rule in FOLLOWS.items():
+            net = IntegerMLP.from_tflite(path, rule)
+            assert (net.codes(q) == predictors.from_tflite(path, runtime).codes(q)).all(), (i, runtime)
+        assert [step.name for step in net.trace(q[:1])][1] == "RELU"
+
+
+# --- from PyTorch
+
+def test_the_textbook_net_quantizes_to_the_published_constants():
+    net = IntegerMLP.from_torch(models.reference("textbook-2-4-1"))
+    first, second, logistic = net.steps
+    lines = [first.input, first.output, second.output, logistic.output]
+    assert [line.zero_point for line in lines] == [-128, -128, -1, -128]        # -1 is -0.5 rounded away from zero
+    assert [line.scale for line in lines] == [float(np.float32(s)) for s in (1 / 255, 2 / 255, 4 / 255, 1 / 256)]
+    assert first.weights.tolist() == [[127, 127]] * 4 and second.weights.tolist() == [[64, -127, 64, -127]]
+    assert first.biases.tolist() == [0, -32385, 0, -32385] and second.biases.tolist() == [-8096]
+    assert compare.corners_right(predictors.from_integer(net)) == 4
+
+
+@pytest.mark.parametrize("name", ["relu-2-4-1", "sigmoid-2-3-1"])
+def test_a_quantized_layer_is_the_float_layer_within_its_rounding(name):
+    """From the same inputs: half an output step, half a weight step for each input, a little for the bias."""
+    model = models.reference(name)
+    net = IntegerMLP.from_torch(model)
+    q = data.int8_inputs()
+    linears = [module for module in model.chain() if isinstance(module, nn.Linear)]
+    for step, made in zip(net.steps, net.trace(q), strict=True):
+        if isinstance(step, Layer):
+            x = torch.from_numpy(step.input.dequantize(q))
+            with torch.no_grad():
+                real = linears.pop(0)(x).numpy()
+            real = np.clip(real, *step.output.dequantize([step.lowest, 127]))
+            error = np.abs(step.output.dequantize(made.codes) - real)
+            inputs = np.abs(x.numpy()).sum(1, keepdims=True)
+            assert (error <= 0.505 * step.output.scale + 0.505 * step.weight_scales[0] * inputs).all()
+        q = made.codes
+    assert linears == []
+
+
+def test_a_range_is_widened_to_hold_zero_and_not_clipped():
+    assert Affine.of_range(2.0, 6.0).dequantize(Affine.of_range(2.0, 6.0).quantize([6.0, 0.0])).tolist() == [6.0, 0.0]
+    assert Affine.of_range(-3.0, -1.0) == Affine(float(np.float32(3 / 255)), 127)
+    assert Affine.of_range(0.0, 0.0) == Affine(1.0, -128)
+    for low, high in [(1.0, 0.0), (math.nan, 1.0), (0.0, math.inf)]:
+        with pytest.raises(ValueError, match="range"):
+            Affine.of_range(low, high)
+
+
+def test_calibration_sets_the_ranges_and_a_sequential_is_read_like_an_mlp():
+    model = models.reference("relu-2-4-1")
+    twin = nn.Sequential(model.hidden, nn.ReLU(), model.output, nn.Sigmoid())
+    q = data.int8_inputs()
+    assert (IntegerMLP.from_torch(twin).codes(q) == IntegerMLP.from_torch(model).codes(q)).all()
+    narrow = IntegerMLP.from_torch(model, data.grid(9) / 2)
+    assert narrow.input == Affine.of_range(0.0, 0.5)
+    assert narrow.steps[0].output.scale < IntegerMLP.from_torch(model).steps[0].output.scale
+
+
+@pytest.mark.parametrize("model, says", [
+    (lambda: models.MLP(3, "tanh"), "got Linear, Tanh, Sigmoid"), (lambda: nn.Linear(2, 1), "got Linear"),
+    (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "begins with a Linear"), (lambda: models, "got module")])
+def test_a_model_that_is_no_chain_is_refused(model, says):
+    with pytest.raises(ValueError, match=says):
+        IntegerMLP.from_torch(model())
+
+
+def test_weights_biases_and_calibration_that_cannot_be_quantized_are_refused():
+    broken = models.MLP(3, seed=0)
+    with torch.no_grad():
+        broken.output.bias[0] = math.nan
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        IntegerMLP.from_torch(broken)
+    with torch.no_grad():
+        broken.output.bias[0] = 1e9
+    with pytest.raises(ValueError, match="does not fit into 32 bits"):
+        IntegerMLP.from_torch(broken)
+    with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
+        IntegerMLP.from_torch(models.reference(), np.zeros((5, 3), np.float32))
+    for scales in ([0.0], [math.nan], [1.0, 1.0]):
+        with pytest.raises(ValueError, match="weight scales"):
+            Layer(np.ones((3, 2), np.int64), np.zeros(3, np.int64), np.float32(scales), Affine(1, 0), Affine(1, 0))
+
+
+# --- what a student reads
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_explanation_holds_every_accumulator_and_code_of_the_trace(rule, capsys):
+    for name in models.reference_names():
+        net = IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"), rule)
+        q = np.int8([[100, -77]])
+        net.explain(q[0])
+        text = capsys.readouterr().out
+        for step in net.trace(q):
+            for unit in range(step.codes.shape[1]) if step.accumulators is not None else ():
+                assert f"= {step.accumulators[0, unit]}\n" in text and f": code {step.codes[0, unit]}\n" in text
+        assert f"output: codes {net.codes(q)[0]} stand for" in text and text.startswith(f"rule {rule} (")
+
+
+def test_the_explanation_shows_double_rounding(capsys):
+    """510 sums are 1.49931 steps; the first rounding makes 1.5 of it, the second 2."""
+    scale = np.float32(1.49931 / 510)
+    layer = Layer(np.array([[2, 0]]), np.zeros(1, np.int64), np.array([scale]), Affine(1.0, -128), Affine(1.0, 0))
+    for rule, code in (("tflm", 2), ("single", 1), ("reference", 1), ("xnnpack", 1)):
+        IntegerMLP((layer,), rule).explain(np.int8([127, 0]))
+        assert f"= {code}: code {code}\n" in capsys.readouterr().out, rule
+
+
+def test_origins_name_the_operator_where_two_rules_part():
+    path, q = models.reference_file("relu-2-4-1", "int8.tflite"), data.int8_inputs()
+    a, b = IntegerMLP.from_tflite(path), IntegerMLP.from_tflite(path, "reference")
+    first = compare.origins(a, b)
+    traces = list(zip(a.trace(q), b.trace(q), strict=True))
+    for i in np.flatnonzero(first >= 0)[::50]:
+        parted = [(x.codes[i] != y.codes[i]).any() for x, y in traces]
+        assert parted.index(True) == first[i]
+    assert all((x.codes[first < 0] == y.codes[first < 0]).all() for x, y in traces)
+    assert (first >= 0).sum() >= (a.codes(q) != b.codes(q)).sum() > 0
+    with pytest.raises(ValueError, match="different operators"):
+        compare.origins(a, IntegerMLP(a.steps[:-1]))
+
+
+def test_the_report_names_each_runtimes_rule_and_explains_a_change():
+    report = conformance.report()
+    assert {runtime: FOLLOWS[runtime] in report.followed(runtime) for runtime in report.differing} == dict.fromkeys(
+        FOLLOWS, True)
+    assert report.changed() == [] and str(report).count("\n") == len(FOLLOWS) + 1
+    changed = conformance.Report({"builtin": report.differing["reference"]}, report.inputs)
+    assert "follows single or reference" in changed.changed()[0] and "known for the rule ruy" in changed.changed()[0]

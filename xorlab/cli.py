@@ -11,6 +11,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
+    rules = commands.add_parser("rules", help="which rounding rule each installed runtime follows, on all inputs")
+    rules.set_defaults(run=_rules)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -49,6 +51,16 @@ def _demo(options):
     _draw(rows, options.out)
     print(f"Wrote {', '.join(sorted(p.name for p in options.out.iterdir() if p.is_file()))} to {options.out}")
     return 0
+
+
+def _rules(options):
+    from xorlab import conformance
+
+    report = conformance.report()
+    print(report)
+    for sentence in report.changed():
+        print(f"Changed: {sentence}.")
+    return 1 if report.changed() else 0
 
 
 def _net(options):

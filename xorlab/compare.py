@@ -89,6 +89,19 @@ def agreement(a, b, q=None):
                      int(np.abs(first - second).max()), int(other_class.sum()))
 
 
+def origins(a, b, q=None):
+    """Return for each input the operator at which two IntegerMLPs of one net part, int (n,); -1 where they never do.
+
+    a, b : the same net under two rules.  q : input codes; None means every input there is.
+    Raises ValueError if the nets do not have the same operators.
+    """
+    if [type(step) for step in a.steps] != [type(step) for step in b.steps]:
+        raise ValueError("origins compares one net under two rules; these two nets have different operators")
+    q = data.int8_inputs() if q is None else q
+    part = [(x.codes != y.codes).any(1) for x, y in zip(a.trace(q), b.trace(q), strict=True)]
+    return np.where(np.any(part, axis=0), np.argmax(part, axis=0), -1)
+
+
 def classes(outputs):
     """Return the class of each output: 1 where the probability exceeds 0.5, else 0; int (n,)."""
     return (np.asarray(outputs) > 0.5).astype(int)

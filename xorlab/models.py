@@ -46,6 +46,11 @@ class MLP(nn.Module):
         """Return what the last hidden layer passes on: (n, 2) -> (n, units)."""
         return self.squash(self.hidden(x))
 
+    def chain(self):
+        """Return the modules in the order they run, the last sigmoid included."""
+        hidden = [self.hidden] if isinstance(self.hidden, nn.Linear) else list(self.hidden)
+        return [*hidden, *([self.squash] if self.widths else []), self.output, nn.Sigmoid()]
+
     @property
     def name(self):
         """The net in short, e.g. sigmoid-2-3-1."""

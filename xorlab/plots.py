@@ -16,6 +16,7 @@ SIDE = 101              # points along each side of a drawn surface
 COLOURS = "RdBu_r"      # blue 0, white 0.5, red 1; told apart with every common colour blindness
 PALE_BLUE = "#7fb3d5"   # bars
 SURFACE_SIZE = (4.6, 4.0)
+CODE_PLANE = {"origin": "lower", "interpolation": "nearest", "extent": (-128.5, 127.5, -128.5, 127.5)}
 
 
 def surface(predictor, ax=None, *, side=SIDE, title=None):
@@ -69,15 +70,28 @@ def disagreement(a, b, ax=None, *, title=None):
     steps = (a.codes(data.int8_inputs()).astype(int) - b.codes(data.int8_inputs())).reshape(256, 256)
     title = title or f"{a.name} minus {b.name}"
     reach = max(np.abs(steps).max(), 1)
-    if ax is None:
-        ax = plt.figure(figsize=(7.4, 6.2), layout="constrained").subplots()      # two pixels a code
-    image = ax.imshow(steps.T, cmap=COLOURS, vmin=-reach, vmax=reach, origin="lower", interpolation="nearest",
-                      extent=(-128.5, 127.5, -128.5, 127.5))
-    ticks = [-128, -64, 0, 64, 127]
-    ax.set(title=title, xlabel="first input, code", ylabel="second input, code", xticks=ticks, yticks=ticks)
+    ax = _code_axes(ax, title)
+    image = ax.imshow(steps.T, cmap=COLOURS, vmin=-reach, vmax=reach, **CODE_PLANE)
     ax.figure.colorbar(image, ax=ax, label="difference of output codes", shrink=0.85)
     describe(ax, f"Differences of output codes, {title}: {np.count_nonzero(steps):,} of 65,536 inputs differ, "
                  f"by at most {np.abs(steps).max()}.")
+    return ax
+
+
+def origins(a, b, ax=None, *, title=None):
+    """Draw, for every one of the 65,536 inputs, at which operator two IntegerMLPs first differ; return the axes."""
+    first = compare.origins(a, b).reshape(256, 256)
+    title = title or f"where {a.rule} and {b.rule} part"
+    ax = _code_axes(ax, title)
+    colours = ListedColormap(["white", *plt.get_cmap("viridis_r")(np.linspace(0.15, 1, len(a.steps)))])
+    ax.imshow(first.T, cmap=colours, vmin=-1, vmax=len(a.steps) - 1, **CODE_PLANE)
+    counts = [np.count_nonzero(first == i) for i in range(len(a.steps))]
+    kinds = [f"operator {i}, {type(step).__name__.lower()}: {n:,}"
+             for i, (step, n) in enumerate(zip(a.steps, counts, strict=True), 1)]
+    for i, kind in enumerate(kinds):
+        ax.scatter([], [], marker="s", s=60, color=colours(i + 1), label=kind)
+    ax.legend(title="first differ at", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    describe(ax, f"Map of all 65,536 inputs, {title}; first at " + "; ".join(kinds) + ".")
     return ax
 
 
@@ -209,6 +223,14 @@ def _square_axes(ax, title):
         ax = plt.figure(figsize=SURFACE_SIZE, layout="constrained").subplots()
     ax.set(title=title, xlabel="first input", ylabel="second input", aspect="equal",
            xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    return ax
+
+
+def _code_axes(ax, title):
+    if ax is None:
+        ax = plt.figure(figsize=(7.4, 6.2), layout="constrained").subplots()      # two pixels a code
+    ticks = [-128, -64, 0, 64, 127]
+    ax.set(title=title, xlabel="first input, code", ylabel="second input, code", xticks=ticks, yticks=ticks)
     return ax
 
 

@@ -1,0 +1,311 @@
+import ctypes
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_nets import random_net
+from torch import nn
+
+from xorlab import codegen, compare, data, models, predictors
+from xorlab.compiler import compile_c
+from xorlab.integer import IntegerMLP
+from xorlab.rules import RULES, Affine, Layer
+
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+Q = data.int8_inputs()
+
+
+def layer_of(scale, weights=((1,),), lowest=-128, zero_point=0):
+    """A layer whose accumulators are worth `scale` output steps each."""
+    weights = np.array(weights)
+    biases = np.zeros(len(weights), np.int64)
+    return Layer(weights, biases, np.float32([scale]), Affine(1.0, 0), Affine(1.0, zero_point), lowest)
+
+
+@given(st.floats(2**-20, 2**3, width=32), st.lists(st.integers(-(2**24), 2**24), min_size=1, max_size=50))
+def test_one_rounding_with_two_constants_is_the_two_roundings_of_tflite_micro(scale, accumulators):
+    acc = np.array(accumulators)
+    assert (codegen.exact_scaling(scale).steps(acc) == RULES["tflm"].steps(acc, [scale])).all()
+
+
+@settings(deadline=None)
+@given(st.floats(2**-12, 2**-2, width=32), st.integers(-60_000, 0), st.integers(1, 60_000),
+       st.integers(-255, 0), st.sampled_from([100, 127, 255]))
+def test_a_short_scaling_is_exact_for_every_accumulator_and_stays_in_32_bits(scale, low, high, floor, ceiling):
+    found = codegen.short_scaling(scale, (low, high), floor, ceiling)
+    acc = np.arange(low, high + 1)
+    assert (np.clip(found.steps(acc), floor, ceiling)
+            == np.clip(RULES["tflm"].steps(acc, [scale]), floor, ceiling)).all()
+    if found.split is not None:
+        inner = acc * found.low + np.where(acc < 0, found.less, found.more)
+        whole = acc * found.high + (inner >> found.split)
+        assert (whole >> (found.shift - found.split) == found.steps(acc)).all()
+        assert max(np.abs(inner).max(), np.abs(whole).max()) < 2**31
+
+
+def test_the_reference_nets_need_no_64_bit_product(tmp_path):
+    for name in models.reference_names():
+        source = codegen.write_c(IntegerMLP.from_torch(models.reference(name)), tmp_path)[1].read_text()
+        assert "int64_t" not in source, name
+
+
+@pytest.mark.parametrize("name", models.reference_names())
+@pytest.mark.parametrize("rule", codegen.C_RULES)
+def test_generated_c_equals_the_rule_on_all_inputs(name, rule):
+    for net in (IntegerMLP.from_torch(models.reference(name), rule=rule),
+                IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"), rule)):
+        assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tflite_micro") is None, reason="no TFLite Micro here")
+def test_generated_c_equals_tflite_micro_itself():
+    path = models.reference_file("sigmoid-2-3-1", "int8.tflite")
+    c, micro = predictors.from_c(IntegerMLP.from_tflite(path)), predictors.from_tflite(path, "tflm")
+    assert compare.agreement(c, micro).differing == 0 and c.name == "C, tflm"
+
+
+def test_generated_c_equals_the_rule_on_random_nets(tmp_path):
+    rng = np.random.default_rng(3)
+    for i in range(12):
+        described, content = random_net(rng)
+        (tmp_path / "net.tflite").write_bytes(content)
+        net = IntegerMLP.from_tflite(tmp_path / "net.tflite")
+        assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), f"net {i}: {described}"
+
+
+@pytest.mark.parametrize("hidden, activation", [
+    ((), "relu"), ((3, 5), "relu"), ((40, 40), "relu"), ((12, 9), "sigmoid")])
+def test_generated_c_equals_the_rule_for_every_depth_and_for_loops(hidden, activation):
+    net = IntegerMLP.from_torch(models.MLP(hidden, activation, seed=1))
+    logits = IntegerMLP(net.steps[:-1])         # an untrained net's sigmoid has few codes, its logits all
+    for part in (net, logits):
+        assert (predictors.from_c(part).codes(Q) == part.codes(Q)).all()
+    assert len(np.unique(logits.codes(Q))) > 4
+
+
+def test_generated_c_with_many_inputs_and_outputs():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    x = np.random.default_rng(0).uniform(0, 1, (500, 64)).astype(np.float32)
+    integers = IntegerMLP.from_torch(net, x)
+    q = integers.input.quantize(x)
+    assert predictors.from_c(integers).codes(q).shape == (500, 10)
+    assert (predictors.from_c(integers).codes(q) == integers.codes(q)).all()
+
+
+def test_a_layer_without_a_short_product_takes_64_bits(tmp_path):
+    layer = layer_of(0.004321, ((127,) * 2, (-127,) * 2))
+    wide = Layer(layer.weights, np.array([2**24, -(2**24)]), layer.weight_scales, layer.input, layer.output)
+    net = IntegerMLP((wide,))
+    assert "int64_t" in codegen.write_c(net, tmp_path)[1].read_text()
+    assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all()
+
+
+def test_sums_at_the_ends_of_their_reach_are_right():
+    """A layer whose sums reach the clamps at both ends, and one that reaches neither: clamps are left out there."""
+    for scale, zero_point, lowest in [(0.5, 5, -128), (1.0, 0, -128), (0.25, -128, -128), (1.0, -128, -128),
+                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128)]:
+        net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), lowest, zero_point),))
+        assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, lowest)
+
+
+def test_generated_c_is_warning_free_c99_without_floats_or_library_calls(tmp_path):
+    for name in models.reference_names():
+        header, source = codegen.write_c(IntegerMLP.from_torch(models.reference(name)), tmp_path, "my_net")
+        compile_c([source], tmp_path / "net.o", ["-c", "-O2", *STRICT])
+        text = header.read_text() + source.read_text()
+        assert [line for line in text.splitlines() if line.startswith("#include")] == [
+            "#include <stdint.h>", '#include "my_net.h"']
+        assert "float" not in text and "double" not in text and "MY_NET_INPUTS 2" in text
+        assert max(map(len, text.splitlines())) <= 120
+
+
+def test_what_c_cannot_follow_is_refused_in_one_sentence(tmp_path):
+    net = IntegerMLP.from_torch(models.reference())
+    for rule in set(RULES) - set(codegen.C_RULES):
+        with pytest.raises(ValueError, match=r"tflm or tinymind.*under\('tflm'\)"):
+            codegen.write_c(net.under(rule), tmp_path)
+    for name in ("2nd", "a b", "", "größe"):
+        with pytest.raises(ValueError, match="C identifier"):
+            codegen.write_c(net, tmp_path, name)
+    wide = Layer(np.array([[127, 127]]), np.array([2**31 - 1]), np.float32([1e-6]), Affine(1.0, 0), Affine(1.0, 0))
+    with pytest.raises(ValueError, match="do not fit into 32 bits"):
+        codegen.write_c(IntegerMLP((wide,)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_error_is_one_sentence(tmp_path):
+    bad = tmp_path / "bad.c"
+    bad.write_text("int main(void) { return nothing; }")
+    with pytest.raises(ValueError, match="refused the code.*nothing"):
+        compile_c([bad], tmp_path / "out", [])
+
+
+def test_a_missing_compiler_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install ziglang"):
+        predictors.from_c(IntegerMLP.from_torch(models.reference()))
+
+
+# --- TinyMind's header
+
+def compile_cpp(path):
+    """Compile one C++ file to a library without C++'s own library, which would take the compiler half a minute to make.
+
+    The two headers that TinyMind's includes are what C has under other names.
+    """
+    (path.parent / "cstddef").write_text("#include <stddef.h>\nnamespace std { using ::size_t; }\n")
+    (path.parent / "cstdint").write_text("#include <stdint.h>\nnamespace std { using ::int32_t; }\n")
+    return ctypes.CDLL(str(compile_c([path], path.with_suffix(".so"), [
+        "-x", "c++", "-std=c++11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC",
+        f"-I{path.parent}"])))
+
+
+def constants(path):
+    """Compile the header as C++ and read its constants out of the compiled library."""
+    names = {"kInputScale": ctypes.c_float, "kHiddenScale": ctypes.c_float, "kLogitScale": ctypes.c_float,
+             "kSigmoidOutScale": ctypes.c_float, "kFc1WeightScale": ctypes.c_float, "kFc2WeightScale": ctypes.c_float}
+    names |= {f"k{name}ZeroPoint": ctypes.c_int32 for name in ("Input", "Hidden", "Logit", "SigmoidOut")}
+    names |= {f"k{layer}{part}": ctypes.c_int32 for layer in ("Fc1", "Fc2")
+              for part in ("Multiplier", "Shift", "ZeroPoint", "Min", "Max")}
+    sizes = {name: ctypes.c_size_t for name in ("NumInputs", "HiddenSize", "NumOutputs")}
+    kinds = {ctypes.c_float: "float", ctypes.c_int32: "std::int32_t", ctypes.c_size_t: "std::size_t"}
+    lines = [f'extern "C" {kinds[kind]} get_{name}() {{ return pytorch_quant_xor::{name}; }}'
+             for name, kind in (names | sizes).items()]
+    arrays = {"kFc1Weights": ctypes.c_int8, "kFc1Biases": ctypes.c_int32, "kFc2Weights": ctypes.c_int8,
+              "kFc2Biases": ctypes.c_int32, "kSigmoidTable": ctypes.c_int8}
+    lines += [f'extern "C" const void *get_{name}() {{ return pytorch_quant_xor::{name}; }}'
+              f'extern "C" std::size_t size_{name}() {{ return sizeof pytorch_quant_xor::{name}; }}' for name in arrays]
+    program = path.parent / "constants.cpp"
+    program.write_text(f'#include "{path.name}"\n' + "\n".join(lines))
+    library = compile_cpp(program)
+    found = {}
+    for name, kind in (names | sizes).items():
+        function = getattr(library, f"get_{name}")
+        function.restype = kind
+        found[name] = function()
+    for name, kind in arrays.items():
+        address, size = getattr(library, f"get_{name}"), getattr(library, f"size_{name}")
+        address.restype, size.restype = ctypes.c_void_p, ctypes.c_size_t
+        count = size() // ctypes.sizeof(kind)
+        found[name] = list((kind * count).from_address(address()))
+    return found
+
+
+def test_the_textbook_header_holds_the_published_constants(tmp_path):
+    net = IntegerMLP.from_torch(models.reference("textbook-2-4-1"))
+    found = constants(codegen.write_weights_header(net, tmp_path / "weights.hpp"))
+    published = {"kInputScale": 1 / 255, "kHiddenScale": 2 / 255, "kLogitScale": 4 / 255, "kSigmoidOutScale": 1 / 256,
+                 "kFc1WeightScale": 1 / 127, "kFc2WeightScale": 4 / 127}
+    assert {name: found[name] for name in published} == {k: np.float32(v) for k, v in published.items()}
+    assert [found[f"k{name}ZeroPoint"] for name in ("Input", "Hidden", "Logit", "SigmoidOut")] == [-128, -128, -1, -128]
+    assert [found[name] for name in ("NumInputs", "HiddenSize", "NumOutputs")] == [2, 4, 1]
+    assert found["kFc1Weights"] == [127] * 8 and found["kFc2Weights"] == [64, -127, 64, -127]
+    assert found["kFc1Biases"] == [0, -32385, 0, -32385] and found["kFc2Biases"] == [-8096]
+    assert (found["kFc1Shift"], found["kFc2Shift"]) == (7, 5)               # positive: to the right
+    assert (found["kFc1Min"], found["kFc1Max"], found["kFc1ZeroPoint"]) == (-128, 127, -128)
+
+
+@pytest.mark.parametrize("name", ["textbook-2-4-1", "relu-2-4-1"])
+def test_the_headers_integers_and_table_alone_make_the_net(name, tmp_path):
+    """A C++ program that uses only the integers of the header, written as TinyMind computes."""
+    net = IntegerMLP.from_torch(models.reference(name), rule="tinymind")
+    codegen.write_weights_header(net, tmp_path / "weights.hpp")
+    (tmp_path / "run.cpp").write_text(r"""
+#include "weights.hpp"
+using namespace pytorch_quant_xor;
+static int8_t requantize(int32_t acc, int32_t m, int32_t shift, int32_t zero, int32_t low, int32_t high) {
+    const int64_t product = static_cast<int64_t>(acc) * m;
+    int64_t y = (product + (product >= 0 ? 1 << 30 : 1 - (1 << 30))) / (static_cast<int64_t>(1) << 31);
+    const int64_t unit = static_cast<int64_t>(1) << shift;          // half a unit away from zero, then cut
+    y = shift ? (y + (y >= 0 ? unit / 2 : -unit / 2)) / unit : y;
+    y += zero;
+    return static_cast<int8_t>(y < low ? low : y > high ? high : y);
+}
+extern "C" void batch(const int8_t *in, int8_t *out, long long n) {
+    for (long long k = 0; k < n; ++k) {
+        int8_t hidden[HiddenSize];
+        for (std::size_t i = 0; i < HiddenSize; ++i) {
+            int32_t acc = kFc1Biases[i];
+            for (std::size_t j = 0; j < NumInputs; ++j)
+                acc += kFc1Weights[i * NumInputs + j] * (in[k * 2 + j] - kInputZeroPoint);
+            hidden[i] = requantize(acc, kFc1Multiplier, kFc1Shift, kFc1ZeroPoint, kFc1Min, kFc1Max);
+        }
+        int32_t acc = kFc2Biases[0];
+        for (std::size_t i = 0; i < HiddenSize; ++i)
+            acc += kFc2Weights[i] * (hidden[i] - kHiddenZeroPoint);
+        out[k] = kSigmoidTable[requantize(acc, kFc2Multiplier, kFc2Shift, kFc2ZeroPoint, kFc2Min, kFc2Max) + 128];
+    }
+}""")
+    library = compile_cpp(tmp_path / "run.cpp")
+    q, out = np.ascontiguousarray(Q), np.empty(len(Q), np.int8)
+    library.batch(ctypes.c_void_p(q.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_longlong(len(q)))
+    assert (out == net.codes(Q)).all()
+    assert compare.corners_right(predictors.from_integer(net)) == 4
+
+
+def test_tinyminds_table_is_its_float_sigmoid_rounded_by_c(tmp_path):
+    """The table written in C with expf and lround, for many scales: ties and the last bits of expf count."""
+    (tmp_path / "table.c").write_text(r"""
+#include <math.h>
+#include <stdint.h>
+void table(float scale, int32_t zero, int8_t *out) {
+    for (int32_t q = -128; q < 128; ++q) {
+        const float y = 1.0f / (1.0f + expf(-(scale * (float)(q - zero))));
+        const long code = lround((double)(-128.0f + y / (1.0f / 256.0f)));
+        out[q + 128] = (int8_t)(code < -128 ? -128 : code > 127 ? 127 : code);
+    }
+}""")
+    library = ctypes.CDLL(str(compile_c([tmp_path / "table.c"], tmp_path / "table.so", ["-O1", "-shared", "-fPIC"])))
+    rng = np.random.default_rng(0)
+    for scale in np.exp2(rng.uniform(-8, -2, 300)).astype(np.float32):
+        zero_point, out = int(rng.integers(-128, 128)), np.empty(256, np.int8)
+        library.table(ctypes.c_float(scale), ctypes.c_int32(zero_point), ctypes.c_void_p(out.ctypes.data))
+        step = codegen.Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
+        assert (RULES["tinymind"].table(step) == out).all(), (scale, zero_point)
+
+
+@pytest.mark.parametrize("net, says", [
+    (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
+    (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
+    (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
+def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
+    with pytest.raises(ValueError, match=says):
+        codegen.write_weights_header(net(), tmp_path / "weights.hpp")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- A TFLite file as a C array
+
+def test_the_array_is_the_file_aligned_to_16_bytes_in_c_and_in_cpp(tmp_path):
+    original = models.reference_file("relu-2-4-1", "int8.tflite")
+    path = codegen.write_tflite_array(original, tmp_path / "model.c")
+    for flags in (["-std=c11"], ["-x", "c++", "-std=c++11"]):
+        library = ctypes.CDLL(str(compile_c([path], tmp_path / f"{len(flags)}.so", [
+            *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC"])))
+        length = ctypes.c_uint.in_dll(library, "model_tflite_len").value
+        array = (ctypes.c_ubyte * length).in_dll(library, "model_tflite")
+        assert bytes(array) == original.read_bytes()
+        assert ctypes.addressof(array) % 16 == 0
+
+
+def test_a_damaged_file_becomes_no_array(tmp_path):
+    (tmp_path / "bad.tflite").write_bytes(b"TFL3" * 9)
+    with pytest.raises(ValueError, match="not a sound TFLite"):
+        codegen.write_tflite_array(tmp_path / "bad.tflite", tmp_path / "model.c")
+    assert not (tmp_path / "model.c").exists()
+
+
+def test_compiling_leaves_nothing_in_the_home_folder(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = "from xorlab import models, predictors; from xorlab.integer import IntegerMLP; " \
+           "predictors.from_c(IntegerMLP.from_torch(models.reference()))"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(home)})
+    assert list(home.iterdir()) == []

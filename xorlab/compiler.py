@@ -1,0 +1,32 @@
+"""The C compiler: clang as the ziglang package brings it, for this machine and for microcontrollers."""
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def compile_c(sources, output, flags):
+    """Compile and link C sources with `zig cc`.
+
+    sources : paths.  output : the file to write.  flags : list of str for the compiler.  Returns the output path.
+    Raises ImportError where the compiler is missing, ValueError with its first error if it refuses the code.
+    """
+    if importlib.util.find_spec("ziglang") is None:
+        raise ImportError("the C compiler is missing; install it with: pip install ziglang")
+    command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    if done.returncode or not Path(output).is_file():
+        errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise ValueError(f"the C compiler refused the code: {errors[0] if errors else 'it said nothing'}")
+    return Path(output)
+
+
+def _environment():
+    """Keep the compiler's cache, its own runtime library for each target, inside the project."""
+    inside = PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else Path(tempfile.gettempdir()) / "xorlab"
+    cache = str(inside / "zig")
+    return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ

@@ -1,0 +1,274 @@
+"""Rules: what one operator of an int8 net makes of codes, as each runtime computes it.
+
+Runtimes agree on the sum of a layer and differ in how they bring it back to 8 bits, and in how they tabulate the
+sigmoid. Each way is a Rule here, named for the runtime that follows it; which runtime follows which is tested on
+all inputs.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from xorlab.fixed_point import (
+    divide_by_power_of_two,
+    doubling_high_multiply,
+    fixed_point_logistic,
+    quantize_multiplier,
+    round_half_away,
+)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The line between real numbers and integer codes: real = scale * (code - zero_point).
+
+    scale : real step between neighbouring codes (> 0).  zero_point : the code of real 0.
+    dtype : the codes' integer type.
+    """
+    scale: float
+    zero_point: int
+    dtype: np.dtype = np.dtype(np.int8)
+
+    def __post_init__(self):
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        limits = np.iinfo(self.dtype)
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be finite and positive, got {self.scale}")
+        if not limits.min <= self.zero_point <= limits.max:
+            raise ValueError(
+                f"zero_point must lie in {limits.min}..{limits.max} for {self.dtype}, got {self.zero_point}")
+
+    @classmethod
+    def of_range(cls, low, high):
+        """Return the int8 line whose 256 codes reach from real `low` to real `high`.
+
+        The range is first widened to hold 0, so that 0 has a code of its own; a range of no width gets scale 1.
+        The scale is a float32, as in a TFLite file; the zero point is found before that rounding.
+        Source: Jacob et al. 2018 (arXiv:1712.05877), section 3; zero points as TFLite's converter rounds them.
+        """
+        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+            raise ValueError(f"a range goes from a finite number up to another, got {low} to {high}")
+        low, high = min(low, 0.0), max(high, 0.0)
+        if low == high:
+            return cls(1.0, -128)
+        scale = (high - low) / 255
+        return cls(float(np.float32(scale)), int(np.clip(round_half_away(-128 - low / scale), -128, 127)))
+
+    def quantize(self, x):
+        """Return the codes of real x: round_half_away(x / scale) + zero_point, clamped to the dtype's range.
+
+        x : float array of any shape.  Returns an array of `dtype` of the same shape.
+        Source: TensorFlow Lite's reference AffineQuantize, which divides in float32 as here.
+        """
+        steps = round_half_away(np.asarray(x, np.float32) / np.float32(self.scale))
+        limits = np.iinfo(self.dtype)
+        return np.clip(steps.astype(np.float64) + self.zero_point, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, codes):
+        """Return the real numbers that codes stand for: scale * (code - zero_point), as float32."""
+        return np.float32(self.scale) * (np.asarray(codes, np.int64) - self.zero_point).astype(np.float32)
+
+    def __str__(self):
+        return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A fully connected layer in integers: codes in, accumulator, codes out.
+
+    weights : int64 (out, in), symmetric (zero point 0).  biases : int64 (out,), at scale input * weight.
+    weight_scales : float32, one for the layer or one for each unit.  lowest : smallest output code, the zero point
+    where a ReLU is fused.
+    """
+    weights: np.ndarray
+    biases: np.ndarray
+    weight_scales: np.ndarray
+    input: Affine
+    output: Affine
+    lowest: int = -128
+
+    def __post_init__(self):
+        scales = self.weight_scales
+        if not (np.isfinite(scales).all() and (scales > 0).all() and len(scales) in (1, len(self.weights))):
+            raise ValueError("weight scales must be finite and positive, one for the layer or one for each of its "
+                             f"{len(self.weights)} units; got {scales.tolist()}")
+
+    def accumulate(self, codes):
+        """Return the int32 accumulators of input codes (n, in) as int64 (n, out)."""
+        return (codes.astype(np.int64) - self.input.zero_point) @ self.weights.T + self.biases
+
+    def scales(self):
+        """Return what an accumulator's unit is worth in output steps, float64, one for the layer or for each unit."""
+        return np.float64(self.input.scale) * np.float64(self.weight_scales) / np.float64(self.output.scale)
+
+    def scales_through_float32(self):
+        """Return `scales` as LiteRT's built-in kernels prepare them: one for a whole layer is multiplied in float32."""
+        if len(self.weight_scales) > 1:
+            return self.scales()
+        return np.float64(np.float32(self.input.scale) * self.weight_scales) / np.float64(self.output.scale)
+
+    def scales_in_float32(self):
+        """Return `scales` as XNNPACK prepares them: all of it in float32."""
+        return np.float32(self.input.scale) * self.weight_scales / np.float32(self.output.scale)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A sigmoid on codes: each of the 256 input codes has its output code."""
+    input: Affine
+    output: Affine
+
+
+@dataclass(frozen=True)
+class Relu:
+    """A ReLU that is an operator of its own: codes go to the output's scale, none below the code of 0."""
+    input: Affine
+    output: Affine
+
+    def table(self):
+        """Return the output code of each of the 256 input codes, which is the same under every rule."""
+        scale = np.float64(np.float32(self.input.scale) / np.float32(self.output.scale))
+        steps = _in_integers(_round_twice_away)(CODES - self.input.zero_point, [scale])
+        return np.clip(steps + self.output.zero_point, self.output.zero_point, 127)
+
+
+CODES = np.arange(-128, 128)
+
+
+def _high_product(acc, multiplier, shift):
+    return doubling_high_multiply(acc << np.maximum(shift, 0), multiplier)
+
+
+def _round_twice_away(acc, multiplier, shift):
+    return divide_by_power_of_two(_high_product(acc, multiplier, shift), np.maximum(-shift, 0))
+
+
+def _round_twice_up(acc, multiplier, shift):
+    right = np.maximum(-shift, 0)
+    return (_high_product(acc, multiplier, shift) + ((1 << right) >> 1)) >> right
+
+
+def _round_once(acc, multiplier, shift):
+    return (acc * multiplier + (1 << (30 - shift))) >> (31 - shift)
+
+
+def _in_integers(round_product):
+    """Return a function (acc, scales) -> steps that multiplies in integers and lets `round_product` divide."""
+    def steps(acc, scales):
+        pairs = [quantize_multiplier(scale) for scale in scales]
+        multiplier, shift = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+        return round_product(acc, multiplier, shift)
+    return steps
+
+
+def _in_float64(acc, scales):
+    return round_half_away(acc * scales)
+
+
+def _in_float32(acc, scales):
+    return np.rint(acc.astype(np.float32) * scales)             # NumPy's rint sends ties to the even neighbour
+
+
+def _float32_sigmoid(logistic):
+    """Return 1 / (1 + exp(-x)) in float32 for each of the 256 codes' x, exp rounded as C's expf rounds it."""
+    x = np.float32(logistic.input.scale) * (CODES - logistic.input.zero_point).astype(np.float32)
+    exp = np.exp(-x.astype(np.float64)).astype(np.float32)      # NumPy's own float32 exp differs between processors
+    return np.float32(1) / (np.float32(1) + exp)
+
+
+def _litert_logistic(logistic):
+    return np.clip(round_half_away(_float32_sigmoid(logistic) * np.float32(256)) - 128, -128, 127)
+
+
+def _tinymind_logistic(logistic):
+    steps = np.float32(logistic.output.zero_point) + _float32_sigmoid(logistic) / np.float32(logistic.output.scale)
+    return np.clip(round_half_away(steps), -128, 127)           # the zero point is added before it rounds
+
+
+def _xnnpack_logistic(logistic):
+    x = np.float64(np.float32(logistic.input.scale)) * (CODES - logistic.input.zero_point)
+    sigmoid = np.exp(x) / (1 + np.exp(x))
+    return np.clip(np.rint(np.float32(sigmoid) * 256 - 128), -128, 127)
+
+
+def _tflm_logistic(logistic):
+    """Source: TFLite Micro's Logistic for int8, on gemmlowp's fixed-point exponential and reciprocal."""
+    multiplier, shift = quantize_multiplier(np.float64(np.float32(logistic.input.scale)) * 2**27)
+    radius = (15 * 2**27) >> shift if shift >= 0 else (15 * 2**27) << -shift
+    centred = CODES.astype(np.int64) - logistic.input.zero_point
+    inside = np.abs(centred) < radius
+    x = doubling_high_multiply(np.where(inside, centred, 0) << max(shift, 0), multiplier)
+    out = divide_by_power_of_two(fixed_point_logistic(x), 23)
+    out = np.where(inside, np.minimum(out, 255), np.where(centred > 0, 255, 0))
+    return out - 128
+
+
+def _working_twice(ties):
+    def working(acc, scale):
+        multiplier, shift = quantize_multiplier(scale)
+        product = int(_high_product(acc, multiplier, shift))
+        left, right = max(shift, 0), max(-shift, 0)
+        shifted = f"{acc}" if left == 0 else f"{acc} * 2^{left}"
+        return (f"{shifted} * {multiplier} / 2^31 = {(acc << left) * multiplier / 2**31:.5f} -> {product}, "
+                f"/ 2^{right} = {product / 2**right:.5f}, ties {ties}")
+    return working
+
+
+def _working_once(acc, scale):
+    multiplier, shift = quantize_multiplier(scale)
+    return f"{acc} * {multiplier} / 2^{31 - shift} = {acc * multiplier / 2.0 ** (31 - shift):.5f}, ties up"
+
+
+def _working_in_floats(ties):
+    def working(acc, scale):
+        return f"{acc} * {scale:.9g} = {float(acc * scale):.5f}, ties {ties}"
+    return working
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one runtime computes.
+
+    scales(layer) : the factors from accumulators to output steps.  steps(acc, scales) : that product, rounded.
+    logistic(logistic) : the 256 codes of a sigmoid.  working(acc, scale) : one product in words, up to its last
+        rounding.
+    runs_on : who computes so.  in_integers : whether it needs no float while it runs.
+    """
+    scales: Callable
+    steps: Callable
+    logistic: Callable
+    working: Callable
+    runs_on: str
+    in_integers: bool = True
+
+    def requantize(self, acc, layer):
+        """Return the int8 output codes (n, out) of a layer's accumulators (n, out)."""
+        steps = self.steps(acc, self.scales(layer))
+        return np.clip(steps + layer.output.zero_point, layer.lowest, 127).astype(np.int8)
+
+    def table(self, operator):
+        """Return the int8 output code of each of the 256 input codes of a Logistic or Relu."""
+        codes = operator.table() if isinstance(operator, Relu) else self.logistic(operator)
+        return codes.astype(np.int8)
+
+
+RULES = {
+    "tflm": Rule(
+        Layer.scales, _in_integers(_round_twice_away), _tflm_logistic, _working_twice("away from zero"),
+        "TFLite Micro, CMSIS-NN"),
+    "ruy": Rule(
+        Layer.scales_through_float32, _in_integers(_round_twice_up), _litert_logistic, _working_twice("up"),
+        "LiteRT's built-in kernels on x86 with AVX2"),
+    "single": Rule(
+        Layer.scales_through_float32, _in_integers(_round_once), _litert_logistic, _working_once,
+        "LiteRT's built-in kernels on other processors"),
+    "reference": Rule(
+        Layer.scales, _in_float64, _litert_logistic, _working_in_floats("away from zero"),
+        "LiteRT's reference kernels", in_integers=False),
+    "xnnpack": Rule(
+        Layer.scales_in_float32, _in_float32, _xnnpack_logistic, _working_in_floats("to even"),
+        "LiteRT's default, XNNPACK", in_integers=False),
+    "tinymind": Rule(
+        Layer.scales, _in_integers(_round_twice_away), _tinymind_logistic, _working_twice("away from zero"),
+        "TinyMind: TFLite Micro's layers, its own table for the sigmoid"),
+}
