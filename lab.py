@@ -6,7 +6,7 @@
                                      --edit opens notebooks/ itself
     python3 lab.py test [pytest arguments]        every check
     python3 lab.py demo [arguments]               the whole road without a notebook
-    python3 lab.py bench [name]                   all benchmarks, or one
+    python3 lab.py bench [name] [its options]     all benchmarks, or one
     python3 lab.py refresh [NN ...]               re-run lessons in notebooks/ in place
     python3 lab.py reset NN                       a fresh copy of a lesson in work/; the old one stays too
 
@@ -118,12 +118,14 @@ def demo(arguments, torch_index):
 
 def bench(arguments, torch_index):
     scripts = {path.stem: path for path in sorted((HERE / "benchmarks").glob("[!_]*.py"))}
-    for name in arguments:
+    options = next((i for i, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    named, options = arguments[:options], arguments[options:]
+    for name in named:
         if name not in scripts:
             names = ", ".join(scripts) or "none yet"
             raise Problem(f"there is no benchmark {name!r}; there are: {names}")
     python = set_up(torch_index)
-    statuses = [run([python, str(scripts[name])], environment(python)) for name in arguments or scripts]
+    statuses = [run([python, str(scripts[name])] + options, environment(python)) for name in named or scripts]
     return max(statuses, default=0, key=abs)
 
 

@@ -138,7 +138,6 @@ def write_c(net, directory, name="xor_net"):
 
 def _header(net, name):
     guard = f"{name.upper()}_H"
-    outputs = _outputs(net)
     return f"""\
 /* An int8 neural network in integers. Made by xorlab.codegen.write_c; change the net, not this file.
 
@@ -150,16 +149,12 @@ def _header(net, name):
 #include <stdint.h>
 
 #define {name.upper()}_INPUTS {net.width}
-#define {name.upper()}_OUTPUTS {outputs}
+#define {name.upper()}_OUTPUTS {net.outputs}
 
 void {name}(const int8_t input[{name.upper()}_INPUTS], int8_t output[{name.upper()}_OUTPUTS]);
 
 #endif
 """.replace("- -", "+ ")
-
-
-def _outputs(net):
-    return [step for step in net.steps if isinstance(step, Layer)][-1].weights.shape[0]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """The C compiler: clang as the ziglang package brings it, for this machine and for microcontrollers."""
+import ctypes
 import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import numpy as np
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +26,31 @@ def compile_c(sources, output, flags):
         errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         raise ValueError(f"the C compiler refused the code: {errors[0] if errors else 'it said nothing'}")
     return Path(output)
+
+
+def load(source, function, inputs, outputs, flags=()):
+    """Compile a net's C for this machine and return a function from codes int8 (n, inputs) to int8 (n, outputs).
+
+    source : path of C code that defines `void function(const int8_t *input, int8_t *output)`; also where the
+        library is built.  flags : more flags for the compiler.
+    """
+    batch, library = source.with_name("batch.c"), source.with_name("batch.so")
+    batch.write_text(f"""\
+#include "{source.name}"
+void batch(const int8_t *input, int8_t *output, int64_t n)
+{{
+    for (int64_t i = 0; i < n; ++i)
+        {function}(input + i * {inputs}, output + i * {outputs});
+}}
+""")
+    code = ctypes.CDLL(str(compile_c([batch], library, [*flags, "-O2", "-shared", "-fPIC"])))
+
+    def run(q):
+        q, out = np.ascontiguousarray(q), np.empty((len(q), outputs), np.int8)
+        code.batch(ctypes.c_void_p(q.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(len(q)))
+        return out
+
+    return run
 
 
 def _environment():

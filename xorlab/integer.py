@@ -77,6 +77,11 @@ class IntegerMLP:
         return self.steps[0].weights.shape[1]
 
     @property
+    def outputs(self):
+        """How many codes one output has."""
+        return [step for step in self.steps if isinstance(step, Layer)][-1].weights.shape[0]
+
+    @property
     def input(self):
         """The `Affine` of the input codes."""
         return self.steps[0].input

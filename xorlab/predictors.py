@@ -4,7 +4,6 @@ A predictor is a callable from float32 (n, ...) inputs to float32 (n,) outputs, 
 A predictor over a quantized model also has `codes(q)`, `input` and `output`. A student's own function from
 points to outputs is a predictor too: `compare` and `plots` take any callable.
 """
-import ctypes
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -147,27 +146,11 @@ def from_c(net, name=None):
 
     Raises ValueError for a net whose rule C cannot follow, ImportError where the compiler is missing.
     """
-    from xorlab import codegen
-    from xorlab.compiler import compile_c
+    from xorlab import codegen, compiler
 
-    with TemporaryDirectory() as folder:
-        header, source = codegen.write_c(net, folder)
-        batch = Path(folder) / "batch.c"
-        batch.write_text(f'''#include "{source.name}"
-void batch(const int8_t *input, int8_t *output, int64_t n)
-{{
-    for (int64_t i = 0; i < n; ++i)
-        xor_net(input + i * XOR_NET_INPUTS, output + i * XOR_NET_OUTPUTS);
-}}
-''')
-        library = ctypes.CDLL(str(compile_c([batch], Path(folder) / "batch.so", ["-O2", "-shared", "-fPIC"])))
-    outputs = net.trace(np.zeros((1, net.width), np.int8))[-1].codes.shape[1]
-
-    def run(q):
-        q, out = np.ascontiguousarray(q), np.empty((len(q), outputs), np.int8)
-        library.batch(ctypes.c_void_p(q.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(len(q)))
-        return out
-
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:      # Windows keeps a loaded library's file
+        source = codegen.write_c(net, folder)[1]
+        run = compiler.load(source, source.stem, net.width, net.outputs)
     return QuantizedPredictor(run, name or f"C, {net.rule}", (net.width,), net.input, net.output)
 
 

@@ -172,7 +172,8 @@ def _in_float32(acc, scales):
 def _float32_sigmoid(logistic):
     """Return 1 / (1 + exp(-x)) in float32 for each of the 256 codes' x, exp rounded as C's expf rounds it."""
     x = np.float32(logistic.input.scale) * (CODES - logistic.input.zero_point).astype(np.float32)
-    exp = np.exp(-x.astype(np.float64)).astype(np.float32)      # NumPy's own float32 exp differs between processors
+    with np.errstate(over="ignore"):                # beyond float32 it is infinity, and the sigmoid 0, as in C
+        exp = np.exp(-x.astype(np.float64)).astype(np.float32)      # NumPy's float32 exp differs between processors
     return np.float32(1) / (np.float32(1) + exp)
 
 
