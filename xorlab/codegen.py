@@ -1,12 +1,13 @@
 """Code for a microcontroller: an IntegerMLP as plain C, as TinyMind's header, and a TFLite file as a C array."""
 import re
+import shutil
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xorlab import files, tflite_file
+from xorlab import data, files, tflite_file
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.rules import RULES, Layer, Logistic
 
@@ -14,6 +15,7 @@ WRITTEN_OUT = 64            # a layer of up to so many weights is written out un
 INT32 = (-(2**31), 2**31 - 1)
 ANY = 1 << 62               # a bound that does not bind
 C_RULES = ("tflm", "tinymind")
+ESP32 = Path(__file__).parent / "esp32"         # the example's files, with @NAME@ where a net's numbers go
 
 
 @dataclass(frozen=True)
@@ -401,6 +403,48 @@ MODEL_ALIGNAS const unsigned char {name}[] = {{
 const unsigned int {name}_len = {len(content)};
 """, encoding="ascii")
     return Path(path)
+
+
+def write_esp32(net, directory, tflite_path=None):
+    """Write an ESP-IDF example for the ESP32-S3: the net as a component, a program that checks the four corners.
+
+    net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or empty folder.
+    tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array.
+    The README in the folder says what of it was compiled and run, and what was not.
+    Raises ValueError for another shape or a net that gets a corner wrong; FileExistsError if the folder is in use.
+    Returns the directory.
+    """
+    directory = Path(directory)
+    if directory.exists() and (directory.is_file() or any(directory.iterdir())):
+        raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
+    values = _esp32_values(net)
+    with files.replacing(directory) as made:
+        shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"))
+        write_c(net, made / "components" / "xor_net")
+        if tflite_path:
+            model = made / "tflite_micro" / "main" / "model.c"
+            write_tflite_array(tflite_path, model)
+            values["ARENA"] = 4096
+        for path in made.rglob("*.c*"):
+            text = path.read_text()
+            for key, value in values.items():
+                text = text.replace(f"@{key}@", str(value))
+            path.write_text(text)
+    return directory
+
+
+def _esp32_values(net):
+    """Return what the templates leave open: the codes of 0, 1 and one half, and the corners with their answers."""
+    x, y = data.corners()
+    if (net.width, net.outputs) != (2, 1):
+        raise ValueError(f"the example is for two inputs and one output; this net has {net.width} and {net.outputs}")
+    q = net.input.quantize(x)
+    half = int(net.output.quantize([0.5])[0])
+    codes = net.codes(q)
+    if ((codes > half) != (y == 1)).any():
+        raise ValueError("the net gets a corner of XOR wrong; train it from another start first")
+    rows = [f"    {{{{{a}, {b}}}, {code}, {int(label)}}}," for (a, b), code, label in zip(q, codes, y, strict=True)]
+    return {"ZERO": q[0, 0], "ONE": q[3, 0], "HALF": half, "CORNERS": "\n".join(rows)}
 
 
 def _check_name(name):

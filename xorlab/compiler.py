@@ -9,23 +9,39 @@ from pathlib import Path
 
 import numpy as np
 
+from xorlab.streams import progress
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def compile_c(sources, output, flags):
+def compile_c(sources, output, flags, label="compiling"):
     """Compile and link C sources with `zig cc`.
 
     sources : paths.  output : the file to write.  flags : list of str for the compiler.  Returns the output path.
+    label : what a person who waits is told; the first build for a processor takes some seconds.
     Raises ImportError where the compiler is missing, ValueError with its first error if it refuses the code.
     """
     if importlib.util.find_spec("ziglang") is None:
         raise ImportError("the C compiler is missing; install it with: pip install ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
-    if done.returncode or not Path(output).is_file():
-        errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+    with tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=_environment())
+        for _ in progress(_until_done(running), label):
+            pass
+        said.seek(0)
+        messages = said.read().splitlines()
+    if running.returncode or not Path(output).is_file():
+        errors = [line for line in messages if "error" in line] or messages
         raise ValueError(f"the C compiler refused the code: {errors[0] if errors else 'it said nothing'}")
     return Path(output)
+
+
+def _until_done(running):
+    while running.poll() is None:
+        try:
+            running.wait(0.5)
+        except subprocess.TimeoutExpired:
+            yield
 
 
 def load(source, function, inputs, outputs, flags=()):

@@ -154,6 +154,12 @@ def from_c(net, name=None):
     return QuantizedPredictor(run, name or f"C, {net.rule}", (net.width,), net.input, net.output)
 
 
+def from_firmware(firmware, name=None):
+    """Make a predictor of a Firmware: its machine code in the emulator, a whole batch in one call."""
+    net = firmware.net
+    return QuantizedPredictor(firmware.run, name or f"{firmware.target}, emulated", (net.width,), net.input, net.output)
+
+
 def answers(predictor, x):
     """Return predictor(x), checked: float32 (n,), one finite answer a point.
 

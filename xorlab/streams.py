@@ -37,7 +37,7 @@ def _restore(saved):
 
 
 def progress(steps, label):
-    """Iterate over range(steps) under a tqdm bar that only a waiting person sees.
+    """Iterate over the steps, an iterable, under a tqdm bar that only a waiting person sees.
 
     The bar appears after 3 seconds, never when the output is a file or pipe, and never when the
     environment says TQDM_DISABLE=1 (tests and refreshed lessons do).
@@ -45,4 +45,4 @@ def progress(steps, label):
     from tqdm.auto import tqdm
 
     hidden = True if os.environ.get("TQDM_DISABLE") == "1" else None       # None: tqdm asks the stream
-    return tqdm(range(steps), desc=label, delay=3, leave=False, disable=hidden)
+    return tqdm(steps, desc=label, delay=3, leave=False, disable=hidden)

@@ -65,7 +65,7 @@ def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="m
     order = torch.Generator().manual_seed(seed)
     losses = np.empty(epochs, np.float32)
     model.train()
-    for epoch in progress(epochs, optimizer.label):
+    for epoch in progress(range(epochs), optimizer.label):
         if watch is not None:
             watch(epoch, model)
         try:
@@ -150,7 +150,7 @@ def _run(tasks, settings, workers):
         results = joblib.Parallel(return_as="generator")(jobs)
     finished = []
     try:
-        for _, entry in zip(progress(len(tasks), "race"), results, strict=True):
+        for _, entry in zip(progress(range(len(tasks)), "race"), results, strict=True):
             finished.append(entry)
             if entry.epochs < settings["epochs"]:
                 return finished, True

@@ -1,0 +1,368 @@
+"""Firmware: a net's C compiled for a microcontroller's processor, run and counted in an emulator.
+
+What is counted are instructions, not cycles: how long they take on a board depends on its flash, its multiplier and
+its clock.
+"""
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from xorlab import codegen, files
+from xorlab.compiler import compile_c
+from xorlab.integer import IntegerMLP
+from xorlab.tables import Table, Tabular
+
+FLASH, RAM, RAM_SIZE, BUFFERS = 0x0800_0000, 0x2000_0000, 0x10_0000, 0x6000_0000
+STOP = 0x0900_0000                  # where the outermost call returns to: mapped, and never run
+FUNCTION = "xor_net"
+
+# what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
+THUMB = """
+    adc add adr and asr b bic bl blx bx cmn cmp eor ldm ldr ldrb ldrh ldrsb ldrsh lsl lsr mov mul mvn nop orr pop push
+    rev rev16 revsh ror rsb sbc stm str strb strh sub sxtb sxth tst uxtb uxth"""
+THUMB2 = THUMB + """
+    addw bfc bfi cbnz cbz clz it ite itt itte itet itee ittt ittte ldrd mla mls movt movw orn rbit sbfx sdiv smlabb
+    smlabt smlal smlatb smlatt smlawb smlawt smmul smulbb smulbt smull smultb smultt smulwb smulwt ssat strd subw sxtab
+    sxtah tbb tbh teq ubfx udiv umlal umull usat uxtab uxtah"""
+RV32IMC = """
+    add addi addi16sp addi4spn and andi auipc beq beqz bge bgeu bgez bgt bgtz blez blt bltu bltz bne bnez call div divu
+    j jal jalr jr la lb lbu lh lhu li lui lw lwsp mul mulh mulhsu mulhu mv neg nop not or ori rem remu ret sb seqz sgtz
+    sh sll slli slt slti sltiu sltu sltz snez sra srai srl srli sub sw swsp tail xor xori zext.b"""
+CONDITIONS = ("eq", "ne", "hs", "cs", "lo", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le")
+SOFT_FLOAT = re.compile(r"__aeabi_(f|d|[iul]+2[fd]|c[fd])|__\w+[sdt]f([sdt]i)?[23]?$|__(fix|float)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor: what the compiler, the emulator and the disassembler call it, and what it can execute.
+
+    mnemonics : all instructions that may occur, in a row.  longest : bytes of the longest that may, calls aside.
+    """
+    triple: str
+    cpu: str
+    emulator: tuple
+    disassembler: tuple
+    registers: tuple                # three arguments, return address, stack pointer
+    thumb: int
+    mnemonics: str
+    longest: int
+
+
+ARM = ("R0", "R1", "R2", "LR", "SP")
+TARGETS = {
+    "cortex-m0plus": Target("thumb-freestanding-eabi", "cortex_m0plus", ("ARM", ("THUMB", "MCLASS"), "CORTEX_M0"),
+                            ("ARM", ("THUMB", "MCLASS")), ARM, 1, THUMB, 2),
+    "cortex-m4": Target("thumb-freestanding-eabi", "cortex_m4", ("ARM", ("THUMB", "MCLASS"), "CORTEX_M4"),
+                        ("ARM", ("THUMB", "MCLASS")), ARM, 1, THUMB2, 4),
+    "rv32imc": Target("riscv32-freestanding-none", "generic_rv32+m+c", ("RISCV", ("RISCV32",), "BASE32"),
+                      ("RISCV", ("RISCV32", "RISCVC")), ("A0", "A1", "A2", "RA", "SP"), 0, RV32IMC, 4),
+}
+FLAGS = ["-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-sanitize=all", "-fno-unwind-tables",
+         "-fno-asynchronous-unwind-tables"]
+# the loop over a batch lies apart, so that what is measured is the net alone
+LINK = """SECTIONS {{
+    . = {flash:#x};
+    .text : {{ *(.text*) }}
+    .rodata : {{ *(.rodata*) *(.srodata*) }}
+    .batch : {{ *(.batch) }}
+    . = {ram:#x};
+    .data : {{ *(.data*) *(.sdata*) }}
+    .bss : {{ *(.bss*) *(.sbss*) *(COMMON) }}
+    /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.attributes) *(.comment) *(.riscv.attributes) }}
+}}
+"""
+BATCH = """\
+#include <stdint.h>
+void {function}(const int8_t *input, int8_t *output);
+__attribute__((section(".batch"))) void batch(const int8_t *input, int8_t *output, uint32_t n)
+{{
+    for (; n; --n, input += {inputs}, output += {outputs})
+        {function}(input, output);
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Firmware(Tabular):
+    """A net as machine code for one target.
+
+    net : the IntegerMLP that it computes.  image : the linked file (ELF).  sources : {file name: C text}.
+    flash_bytes : code and tables of the net and of what it calls.  ram_bytes : its variables and its deepest stack.
+    """
+    name: str
+    target: str
+    net: IntegerMLP
+    image: bytes
+    sources: dict
+
+    @cached_property
+    def flash_bytes(self):
+        return sum(len(content) for name, (_, content) in self._sections.items() if name != ".batch")
+
+    @cached_property
+    def ram_bytes(self):
+        variables = sum(size for name, size in self._elf_sizes.items() if name in (".data", ".bss"))
+        return variables + self._deepest_stack()
+
+    def run(self, q):
+        """Run input codes int8 (n, inputs) in one call of the emulator; return output codes int8 (n, outputs)."""
+        q = self._checked(q)
+        machine = self._machine(q)
+        machine.call("batch", BUFFERS, BUFFERS + q.size, len(q))
+        made = machine.read(BUFFERS + q.size, len(q) * self.net.outputs)
+        return np.frombuffer(made, np.int8).reshape(len(q), self.net.outputs)
+
+    def instructions(self, q):
+        """Return how many instructions the net executes for each of the inputs int8 (n, inputs): int64 (n,).
+
+        One that a condition skips counts too. Every instruction stops the emulator, so take a few inputs.
+        """
+        q = self._checked(q)
+        counts = np.zeros(len(q), np.int64)
+        machine = self._machine(q)
+        at = 0
+
+        def count(*_):
+            counts[at] += 1
+
+        machine.watch_code(self._sections[".text"], count)
+        for at in range(len(q)):
+            machine.call(FUNCTION, BUFFERS + at * self.net.width, BUFFERS + q.size)
+        return counts
+
+    def disassembly(self):
+        """Return the net's machine code as text: each line of C, and the instructions made of it."""
+        lines, source = [], None
+        for address, size, mnemonic, operands in self._instructions():
+            line = self._line_of.get(address, source)
+            if line != source:
+                lines.append(self._source_line(line))
+                source = line
+            code = self._sections[".text"][1][address - FLASH :][:size].hex()
+            lines.append(f"  {address:08x}  {code:<8}  {mnemonic:<7} {operands}".rstrip())
+        return "\n".join(lines)
+
+    def table(self):
+        return Table(("net", "target", "flash, bytes", "RAM, bytes"),
+                     ((self.name, self.target, f"{self.flash_bytes:,}", f"{self.ram_bytes:,}"),))
+
+    def _checked(self, q):
+        q = np.ascontiguousarray(q)
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.net.width:
+            raise ValueError(f"codes must be int8 of shape (n, {self.net.width}), got {q.dtype} of shape {q.shape}")
+        return q
+
+    def _machine(self, q):
+        machine = _Machine(TARGETS[self.target], self._symbols, len(q) * (self.net.width + self.net.outputs))
+        for address, content in self._sections.values():
+            machine.write(address, content)
+        machine.write(BUFFERS, q.tobytes())
+        return machine
+
+    def _deepest_stack(self):
+        q = np.zeros((1, self.net.width), np.int8)
+        machine = self._machine(q)
+        lowest = RAM + RAM_SIZE
+
+        def note(_, access, address, *rest):
+            nonlocal lowest
+            lowest = min(lowest, address)
+
+        machine.watch_writes(RAM + RAM_SIZE // 2, RAM + RAM_SIZE, note)
+        machine.call(FUNCTION, BUFFERS, BUFFERS + q.size)
+        return RAM + RAM_SIZE - lowest
+
+    @cached_property
+    def _elf(self):
+        from elftools.elf.elffile import ELFFile
+
+        return ELFFile(io.BytesIO(self.image))
+
+    @cached_property
+    def _sections(self):
+        """What is loaded: {name: (address, content)}."""
+        return {s.name: (s["sh_addr"], s.data()) for s in self._elf.iter_sections()
+                if s["sh_flags"] & 2 and s["sh_size"] and s["sh_type"] != "SHT_NOBITS"}
+
+    @cached_property
+    def _elf_sizes(self):
+        return {s.name: s["sh_size"] for s in self._elf.iter_sections()}
+
+    @cached_property
+    def _symbols(self):
+        return {s.name: s["st_value"] for s in self._elf.get_section_by_name(".symtab").iter_symbols()
+                if s.name and not s.name.startswith(("$", "."))}
+
+    def _instructions(self):
+        """Yield (address, size, mnemonic, operands) of the code, leaving out the constants that lie among it."""
+        import capstone
+
+        start, content = self._sections[".text"]
+        kind, modes = TARGETS[self.target].disassembler
+        decoder = capstone.Cs(getattr(capstone, f"CS_ARCH_{kind}"),
+                              sum(getattr(capstone, f"CS_MODE_{mode}") for mode in modes))
+        for low, high in self._code_ranges(start, start + len(content)):
+            end = low
+            for i in decoder.disasm(content[low - start : high - start], low):
+                yield i.address, i.size, i.mnemonic, i.op_str
+                end = i.address + i.size
+            if end < high:
+                yield end, high - end, "unknown", content[end - start : high - start].hex()
+
+    def _code_ranges(self, start, stop):
+        """Yield the ranges of .text that hold code: symbols $t and $x begin code, $d begins constants."""
+        marks = sorted({(s["st_value"] & ~1, s.name[:2] == "$d")
+                        for s in self._elf.get_section_by_name(".symtab").iter_symbols()
+                        if s.name[:2] in ("$t", "$x", "$d") and start <= s["st_value"] < stop})
+        for (low, constants), (high, _) in zip(marks, [*marks[1:], (stop, None)], strict=True):
+            if not constants and low < high:
+                yield low, high
+
+    @cached_property
+    def _line_of(self):
+        """{address: (file, line number)} of the first instruction of every line of C."""
+        lines = {}
+        for unit in self._elf.get_dwarf_info().iter_CUs():
+            program = self._elf.get_dwarf_info().line_program_for_CU(unit)
+            if program is None:
+                continue
+            names = program.header["file_entry"]
+            first = 0 if program.header["version"] >= 5 else 1
+            for entry in program.get_entries():
+                state = entry.state
+                if state is not None and not state.end_sequence and state.line:
+                    lines[state.address] = (names[state.file - first].name.decode(), state.line)
+        return lines
+
+    def _source_line(self, line):
+        file, number = line or ("", 0)
+        if file not in self.sources:
+            return f"{file or 'no source'}:"
+        return self.sources[file].splitlines()[number - 1].strip()
+
+
+class _Machine:
+    """A processor in the emulator, with a stack and buffers."""
+
+    def __init__(self, target, symbols, buffers):
+        import unicorn
+
+        self._unicorn, self._target, self._symbols = unicorn, target, symbols
+        kind, modes, cpu = target.emulator
+        self._core = unicorn.Uc(getattr(unicorn, f"UC_ARCH_{kind}"),
+                                sum(getattr(unicorn, f"UC_MODE_{mode}") for mode in modes))
+        names = importlib.import_module(f"unicorn.{kind.lower()}_const")
+        cpu = f"UC_CPU_ARM_{cpu}" if kind == "ARM" else f"UC_CPU_RISCV32_{cpu}"
+        self._core.ctl_set_cpu_model(getattr(names, cpu))
+        self._registers = [getattr(names, f"UC_{kind}_REG_{name}") for name in target.registers]
+        page = 0x1000
+        for address, size in ((FLASH, 0x10_0000), (STOP, page), (RAM, RAM_SIZE), (BUFFERS, -(-buffers // page) * page)):
+            self._core.mem_map(address, size)
+
+    def write(self, address, content):
+        self._core.mem_write(address, content)
+
+    def read(self, address, size):
+        return bytes(self._core.mem_read(address, size))
+
+    def watch_code(self, section, callback):
+        address, content = section
+        self._core.hook_add(self._unicorn.UC_HOOK_CODE, callback, begin=address, end=address + len(content) - 1)
+
+    def watch_writes(self, low, high, callback):
+        self._core.hook_add(self._unicorn.UC_HOOK_MEM_WRITE, callback, begin=low, end=high)
+
+    def call(self, function, *arguments):
+        """Call a function by its symbol and run until it returns."""
+        *spare, back, stack = self._registers
+        for register, value in zip(spare, arguments, strict=False):
+            self._core.reg_write(register, value)
+        self._core.reg_write(back, STOP | self._target.thumb)
+        self._core.reg_write(stack, RAM + RAM_SIZE)
+        self._core.emu_start(self._symbols[function] | self._target.thumb, STOP)
+
+
+def tflite_micro_arena(path):
+    """Return the bytes of memory that TFLite Micro plans for a TFLite file, as it reports them on this computer.
+
+    Its tensors take the same on a microcontroller; its bookkeeping takes less there, for pointers are shorter.
+    Raises FileNotFoundError, or ImportError where TFLite Micro cannot be installed.
+    """
+    path = files.existing_file(path, "TFLite")
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only")
+    # in a process of its own, because it writes its report to the native stderr
+    code = ("import sys; from tflite_micro.python.tflite_micro import runtime; "
+            "runtime.Interpreter.from_file(sys.argv[1]).print_allocations()")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    total = re.search(r"Arena allocation total (\d+) bytes", done.stderr)
+    if total is None:
+        raise ValueError(f"TFLite Micro cannot load {path}")
+    return int(total[1])
+
+
+def build(net, target="cortex-m0plus", optimize="-Os"):
+    """Compile an IntegerMLP for a microcontroller and return its Firmware.
+
+    net : under the rule tflm or tinymind.  target : a name in TARGETS.  optimize : the compiler's flag.
+    Raises ValueError for another target or rule, or code that holds floating point or what the processor cannot run;
+    ImportError where the compiler or the emulator is missing. The first build for a target takes some seconds, in
+    which the compiler makes its own runtime library.
+    """
+    with TemporaryDirectory() as folder:
+        source = codegen.write_c(net, folder, FUNCTION)[1]
+        return from_sources([source], target, net, [optimize, "-std=c99"], f"C, {net.rule}")
+
+
+def from_sources(sources, target, net, flags, name):
+    """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)` for a net; see build."""
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    for package in ("unicorn", "capstone", "elftools"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError("the emulator is missing; install it with: pip install unicorn capstone pyelftools")
+    chosen = TARGETS[target]
+    with TemporaryDirectory() as folder:
+        folder = Path(folder)
+        script, batch = folder / "link.ld", folder / "batch.c"
+        script.write_text(LINK.format(flash=FLASH, ram=RAM))
+        batch.write_text(BATCH.format(function=FUNCTION, inputs=net.width, outputs=net.outputs))
+        common = ["-target", chosen.triple, f"-mcpu={chosen.cpu}", *FLAGS]
+        objects = [compile_c([source], folder / f"{i}.o", [*common, *flags, "-c"], f"compiling for {target}")
+                   for i, source in enumerate(sources)]
+        objects.append(compile_c([batch], folder / "batch.o", [*common, "-Os", "-c"], f"compiling for {target}"))
+        image = compile_c(objects, folder / "image.elf", [
+            *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
+        made = Firmware(name, target, net, image.read_bytes(),
+                        {Path(source).name: Path(source).read_text() for source in sources})
+    _check(made)
+    return made
+
+
+def _check(made):
+    """Refuse code that holds floating point, or an instruction that the target's processor does not have."""
+    target = TARGETS[made.target]
+    floats = sorted(name for name in made._symbols if SOFT_FLOAT.match(name))
+    if floats:
+        raise ValueError(f"the code calls floating-point routines ({', '.join(floats[:3])}); "
+                         "a net in integers needs none")
+    for address, size, mnemonic, operands in made._instructions():
+        too_long = size > target.longest and mnemonic != "bl"
+        if too_long or not _known(mnemonic, target.mnemonics.split()):
+            raise ValueError(f"{made.target} has no integer instruction {mnemonic} {operands} (at {address:#x}); "
+                             "the code is for another processor, or computes with floats")
+
+
+def _known(mnemonic, allowed):
+    plain = mnemonic.removeprefix("c.").removesuffix(".w").removesuffix(".n")
+    bases = {plain, plain.removesuffix("s")}
+    bases |= {base[:-2] for base in set(bases) if base.endswith(CONDITIONS)}
+    return not set(allowed).isdisjoint(bases | {base.removesuffix("s") for base in bases})
