@@ -1,10 +1,12 @@
 """Tests of the conversions, with the real converters: the one file of tests that loads TensorFlow."""
+import sys
+
 import numpy as np
 import onnx
 import pytest
 from torch import nn
 
-from xorlab import cli, compare, data, export, models, predictors
+from xorlab import cli, compare, data, export, models, predictors, tflite_file
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,123 @@ def test_int8_is_int8_at_both_ends_and_calibrated_to_the_unit_square(converted):
     assert compare.errors(predictors.from_torch(converted[0]), p, data.grid()).max_abs < 0.02
 
 
+# what the format and the converter's guide say of each variant: ports, weights, biases, activations between layers
+TYPES = {
+    "float32": ("float32", "FLOAT32", "FLOAT32", "FLOAT32"),
+    "dynamic_range": ("float32", "FLOAT32", "FLOAT32", "FLOAT32"),      # no matrix here has 1,024 weights
+    "float_fallback": ("float32", "INT8", "INT32", "INT8"),
+    "float16": ("float32", "FLOAT16", "FLOAT16", "FLOAT32"),
+    "int8": ("int8", "INT8", "INT32", "INT8"),
+    "uint8": ("uint8", "INT8", "INT32", "INT8"),
+    "int16x8": ("int16", "INT8", "INT64", "INT16"),
+}
+
+
+def made_of(path):
+    """Return the types of the stored weights and biases and of what the first layer gives."""
+    graph = tflite_file.read(path)
+    kept = [tensor for tensor in graph.tensors if tensor.data is not None and tensor.dtype + tensor.name != "INT32"]
+    layer = next(op for op in graph.operators if op.name == "FULLY_CONNECTED")
+    weights = {tensor.dtype for tensor in kept if tensor.data.ndim == 2}
+    biases = {tensor.dtype for tensor in kept if tensor.data.ndim == 1 and tensor.data.size in (5, 1)}
+    return *map("".join, (weights, biases)), graph.tensors[layer.outputs[0]].dtype
+
+
+def test_there_are_seven_variants():
+    assert list(export.VARIANTS) == list(TYPES)
+
+
+@pytest.mark.parametrize("variant", TYPES)
+def test_each_variant_holds_the_types_its_name_says(converted, variant):
+    path = converted[1] / f"{variant}.tflite"
+    p = predictors.from_tflite(path)
+    ports, *inside = TYPES[variant]
+    assert made_of(path) == tuple(inside)
+    if ports == "float32":
+        assert not isinstance(p, predictors.QuantizedPredictor)
+    else:
+        assert (p.input.dtype, p.output.dtype) == (ports, ports)
+
+
+# largest error that 8-bit weights and activations, half-precision weights, or none of them make of this net
+WITHIN = {"float32": 2e-6, "dynamic_range": 2e-6, "float16": 2e-3, "int16x8": 1e-2}
+
+
+@pytest.mark.parametrize("variant", TYPES)
+@pytest.mark.parametrize("runtime", predictors.LITERT_KERNELS)
+def test_each_variant_answers_a_whole_batch_on_every_litert_kernel(converted, variant, runtime):
+    p = predictors.from_tflite(converted[1] / f"{variant}.tflite", runtime)
+    report = compare.errors(predictors.from_torch(converted[0]), p, data.grid())
+    assert report.max_abs < WITHIN.get(variant, 0.03)
+    assert variant in ("float32", "dynamic_range") or report.max_abs > 1e-5, "nothing was quantized"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TFLite Micro's package is for Linux")
+@pytest.mark.parametrize("variant", TYPES)
+def test_tflite_micro_takes_every_variant_but_float16(converted, variant):
+    path = converted[1] / f"{variant}.tflite"
+    if variant == "float16":
+        with pytest.raises(ValueError, match="float16.tflite is not a model that TFLite Micro can run"):
+            predictors.from_tflite(path, "tflm")
+    else:
+        x = data.grid(11)
+        error = np.abs(predictors.from_tflite(path, "tflm")(x) - predictors.from_torch(converted[0])(x))
+        assert error.max() < WITHIN.get(variant, 0.03)
+
+
+def test_uint8_codes_are_int8_codes_moved_by_128(converted):
+    signed, unsigned = (predictors.from_tflite(converted[1] / f"{variant}.tflite") for variant in ("int8", "uint8"))
+    assert unsigned.input.scale == signed.input.scale
+    assert unsigned.input.zero_point == signed.input.zero_point + 128
+    q = data.int8_inputs()
+    moved = (q.astype(int) + 128).astype(np.uint8)
+    assert np.array_equal(unsigned.codes(moved).astype(int), signed.codes(q).astype(int) + 128)
+
+
+def test_int16_activations_are_symmetric(converted):
+    p = predictors.from_tflite(converted[1] / "int16x8.tflite")
+    assert p.input.zero_point == p.output.zero_point == 0
+    assert p.input.scale == pytest.approx(1 / 32767) and p.output.scale == 1 / 32768
+
+
+def test_dynamic_range_quantizes_matrices_from_1024_weights_on(tmp_path):
+    dtypes = {}
+    for width in (31, 32):                                  # 31 x 31 = 961 and 32 x 32 = 1,024 weights
+        export.to_onnx(models.MLP((width, width), seed=0), tmp_path / f"{width}.onnx")
+        export.to_saved_model(tmp_path / f"{width}.onnx", tmp_path / "saved")
+        path = export.to_tflite(tmp_path / "saved", tmp_path / f"{width}.tflite", "dynamic_range")
+        (square,) = [t for t in tflite_file.read(path).tensors if t.shape == (width, width)]
+        dtypes[width] = square.dtype
+    assert dtypes == {31: "FLOAT32", 32: "INT8"}
+
+
+def test_granularity_says_how_many_scales_a_layers_weights_have(converted, tmp_path):
+    export.to_tflite(converted[1] / "saved", tmp_path / "int8.tflite", granularity="per_tensor")
+    for path, scales in ((tmp_path / "int8.tflite", {1}), (converted[1] / "int8.tflite", {1, 5})):
+        assert {len(t.scales) for t in tflite_file.read(path).tensors if t.shape in ((5, 2), (1, 5))
+                and t.data is not None} == scales
+    with pytest.raises(ValueError, match="granularity must be one of per_channel, per_tensor, got 'both'"):
+        export.to_tflite(converted[1] / "saved", tmp_path / "no.tflite", granularity="both")
+
+
+def test_a_model_of_other_inputs_wants_calibration_that_fits(tmp_path):
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    export.to_onnx(model, tmp_path / "net.onnx", sample=(6,))
+    saved = export.to_saved_model(tmp_path / "net.onnx", tmp_path / "saved")
+    x = np.random.default_rng(0).random((200, 6), dtype=np.float32)
+    export.to_tflite(saved, tmp_path / "float32.tflite", "float32")
+    export.to_tflite(saved, tmp_path / "int8.tflite", "int8", x)
+    original = predictors.from_torch(model)
+    for file, tolerance in (("float32.tflite", 1e-6), ("int8.tflite", 0.03)):
+        report = compare.errors(original, predictors.from_tflite(tmp_path / file), x, tolerance)
+        assert report.passed and (report.outputs, report.points) == (600, 200)
+    with pytest.raises(ValueError, match=r"inputs of shape \(n, 6\); give calibration"):
+        export.to_tflite(saved, tmp_path / "int8.tflite")
+    for other in (data.grid(9), x[:, :, None]):
+        with pytest.raises(ValueError, match=r"shape of the model's inputs, \(n, 6\), got \("):
+            export.to_tflite(saved, tmp_path / "int8.tflite", calibration=other)
+
+
 def test_calibration_sets_the_input_range(converted, tmp_path):
     half = data.grid(9) / 2
     export.to_tflite(converted[1] / "saved", tmp_path / "half.tflite", calibration=half)
@@ -86,8 +205,9 @@ def test_a_failed_export_leaves_the_earlier_files_as_they_were(tmp_path):
     (saved / "saved_model.pb").write_text("not a SavedModel")
     tflite = tmp_path / "net.tflite"
     tflite.write_text("earlier")
-    with pytest.raises(ValueError, match="damaged"):
-        export.to_tflite(saved, tflite)
+    for variant in ("int8", "float32"):
+        with pytest.raises(ValueError, match="damaged"):
+            export.to_tflite(saved, tflite, variant)
     assert tflite.read_text() == "earlier" and sorted(p.name for p in tmp_path.iterdir()) == [
         "net.onnx", "net.tflite", "saved"]
 
@@ -118,7 +238,7 @@ def test_missing_files_and_unknown_variants_are_named(converted, tmp_path):
         export.to_saved_model(tmp_path / "gone.onnx", tmp_path / "saved")
     with pytest.raises(FileNotFoundError, match="no SavedModel in .*gone"):
         export.to_tflite(tmp_path / "gone", tmp_path / "net.tflite")
-    with pytest.raises(ValueError, match="variant must be one of float32, int8, got 'int4'"):
+    with pytest.raises(ValueError, match="variant must be one of float32, dynamic_range, .*int16x8, got 'int4'"):
         export.to_tflite(converted[1] / "saved", tmp_path / "net.tflite", "int4")
     with pytest.raises(ValueError, match="finite"):
         export.to_tflite(converted[1] / "saved", tmp_path / "net.tflite", calibration=[[np.nan, 0]])

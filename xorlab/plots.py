@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 
 from xorlab import compare, data
-from xorlab.predictors import answers, name_of
+from xorlab.predictors import name_of, single_answers
 
 SIDE = 101              # points along each side of a drawn surface
 COLOURS = "RdBu_r"      # blue 0, white 0.5, red 1; told apart with every common colour blindness
@@ -101,7 +101,7 @@ def points(x, y, ax=None, *, title="XOR"):
 
 def regions(predictor, ax=None, *, side=SIDE, title=None):
     """Shade the two classes a predictor makes of the unit square and return the axes."""
-    z = compare.classes(values(predictor, side))
+    z = compare.classes(values(predictor, side).ravel()).reshape(side, side)
     title = title or name_of(predictor)
     ax = _square_axes(ax, title)
     pale = ListedColormap(plt.get_cmap(COLOURS)([0.35, 0.65]))
@@ -185,7 +185,7 @@ def final_losses(entry, ax=None, *, title=None):
 
 def values(predictor, side=SIDE):
     """Evaluate a predictor on the unit square in one batch: float32 (side, side), first axis = first input."""
-    return answers(predictor, data.grid(side)).reshape(side, side)
+    return single_answers(predictor, data.grid(side)).reshape(side, side)
 
 
 def _ticks(side):
