@@ -180,14 +180,34 @@ def test_calibration_sets_the_input_range(converted, tmp_path):
     assert predictors.from_tflite(tmp_path / "half.tflite").input.scale == pytest.approx(0.5 / 255)
 
 
-@pytest.mark.parametrize("name", models.reference_names())
-def test_a_fresh_export_gives_the_committed_codes_on_all_inputs(name, tmp_path):
-    export.to_onnx(models.reference(name), tmp_path / "net.onnx")
-    export.to_saved_model(tmp_path / "net.onnx", tmp_path / "saved")
-    export.to_tflite(tmp_path / "saved", tmp_path / "int8.tflite")
-    fresh = predictors.from_tflite(tmp_path / "int8.tflite")
-    kept = predictors.from_tflite(models.reference_file(name, "int8.tflite"))
-    assert compare.agreement(fresh, kept).differing == 0
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """The SavedModel of each reference net, exported afresh."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in models.reference_names()}
+    for name, folder in folders.items():
+        export.to_onnx(models.reference(name), folder / "net.onnx")
+        export.to_saved_model(folder / "net.onnx", folder / "saved")
+    return folders
+
+
+@pytest.mark.parametrize(("name", "variant"), [
+    (path.parent.name, path.stem) for path in sorted(models.REFERENCES.glob("*/*.tflite"))
+    if path.stem in export.VARIANTS])
+def test_a_fresh_export_answers_as_the_committed_file_on_all_inputs(name, variant, fresh):
+    made = export.to_tflite(fresh[name] / "saved", fresh[name] / f"{variant}.tflite", variant)
+    ours, kept = (predictors.from_tflite(path) for path in (made, models.reference_file(name, f"{variant}.tflite")))
+    if variant in ("int8", "uint8"):
+        assert compare.agreement(ours, kept, data.int8_inputs().view(ours.input.dtype)).differing == 0
+    else:
+        x = data.grid(256)
+        assert np.array_equal(ours(x), kept(x))
+
+
+def test_every_variant_of_the_first_reference_net_is_committed():
+    for variant in export.VARIANTS:
+        assert models.reference_file("sigmoid-2-3-1", f"{variant}.tflite").stat().st_size > 2000
+
+
 
 
 def test_a_failed_export_leaves_the_earlier_files_as_they_were(tmp_path):

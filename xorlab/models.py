@@ -92,8 +92,9 @@ def reference(name="sigmoid-2-3-1"):
 def reference_file(name, file):
     """Return the path of a file committed with a reference net.
 
-    file : "net.json", "model.onnx", "float32.tflite", "int8.tflite"; for sigmoid-2-3-1 also
-        "int8-middle.tflite", calibrated on points between 0.3 and 0.7 only, to show what that does.
+    file : "net.json", "model.onnx", "float32.tflite", "int8.tflite"; for sigmoid-2-3-1 also the other variants of
+        export.VARIANTS, e.g. "float16.tflite", and "int8-middle.tflite", calibrated on points between 0.3 and 0.7
+        only, to show what that does.
     Raises ValueError for an unknown name or file, naming those there are.
     """
     if name not in reference_names():
