@@ -174,6 +174,25 @@ def test_a_model_of_other_inputs_wants_calibration_that_fits(tmp_path):
             export.to_tflite(saved, tmp_path / "int8.tflite", calibration=other)
 
 
+def test_a_function_becomes_the_same_net_without_the_road_through_onnx(converted, tmp_path):
+    import tensorflow as tf
+
+    weights = {key: value.numpy() for key, value in converted[0].state_dict().items()}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])
+    def net(x):
+        hidden = tf.tanh(x @ weights["hidden.weight"].T + weights["hidden.bias"])
+        return tf.sigmoid(hidden @ weights["output.weight"].T + weights["output.bias"])
+
+    x = data.grid()
+    for variant, tolerance in (("float32", 1e-6), ("int8", 1 / 255)):       # a rounding may fall to the other side
+        short = predictors.from_tflite(export.function_to_tflite(net, tmp_path / f"{variant}.tflite", variant))
+        long = predictors.from_tflite(converted[1] / f"{variant}.tflite")
+        assert np.abs(short(x) - long(x)).max() <= tolerance
+    with pytest.raises(ValueError, match="variant must be one of"):
+        export.function_to_tflite(net, tmp_path / "no.tflite", "int4")
+
+
 def test_calibration_sets_the_input_range(converted, tmp_path):
     half = data.grid(9) / 2
     export.to_tflite(converted[1] / "saved", tmp_path / "half.tflite", calibration=half)

@@ -108,14 +108,10 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
     Raises ValueError for an unknown variant or granularity, calibration that is missing or does not fit the model,
     or a damaged SavedModel; FileNotFoundError if there is none.  Returns the path.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
-    if granularity not in GRANULARITIES:
-        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
+    settings = _settings(variant, granularity)
     if not (Path(saved_model) / "saved_model.pb").is_file():
         raise FileNotFoundError(f"no SavedModel in {saved_model}; make one with to_saved_model")
-    settings = VARIANTS[variant]
-    points = _calibration(saved_model, calibration) if settings.calibrated else None
+    points = _calibration(_sample_shape(saved_model), calibration) if settings.calibrated else None
     with quiet(), _without_chatter(), files.replacing(path) as made:
         import tensorflow as tf
 
@@ -123,18 +119,49 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
         except OSError:
             raise _damaged(saved_model) from None
-        _set_up(converter, settings, points)
-        # TensorFlow has no public switch for this, and two private ones: for convolutions and for dense layers
-        converter._experimental_disable_per_channel = granularity == "per_tensor"
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = granularity == "per_tensor"
+        _set_up(converter, settings, points, granularity)
         made.write_bytes(converter.convert())
     return Path(path)
 
 
-def _set_up(converter, variant, points):
+def function_to_tflite(function, path, variant="int8", calibration=None, *, granularity="per_channel"):
+    """Convert a tf.function with an input_signature of one tensor (n, ...) to a TFLite file.
+
+    Shorter than the road through ONNX where the net is written in TensorFlow. Arguments after the first, errors and
+    what is returned: as in to_tflite. `variant` may also be a Variant of your own.
+    """
+    settings = variant if isinstance(variant, Variant) else _settings(variant, granularity)
+    (entry,) = function.input_signature
+    sample = tuple(-1 if length is None else length for length in entry.shape[1:])
+    points = _calibration(sample, calibration) if settings.calibrated else None
+    with quiet(), _without_chatter(), files.replacing(path) as made:
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        _set_up(converter, settings, points, granularity)
+        with warnings.catch_warnings():
+            # it misses ranges for the inputs that only its older converter took
+            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+            made.write_bytes(converter.convert())
+    return Path(path)
+
+
+def _settings(variant, granularity):
+    """Return the Variant of a name, after checking both names."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+    if granularity not in GRANULARITIES:
+        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
+    return VARIANTS[variant]
+
+
+def _set_up(converter, variant, points, granularity):
     """Set a converter as the variant says; `points` are the calibration, None where it needs none."""
     import tensorflow as tf
 
+    # TensorFlow has no public switch for this, and two private ones: for convolutions and for dense layers
+    converter._experimental_disable_per_channel = granularity == "per_tensor"
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = granularity == "per_tensor"
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if variant.optimize else []
     converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, variant.operators)]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, variant.ports)
@@ -144,9 +171,8 @@ def _set_up(converter, variant, points):
         converter.representative_dataset = lambda: ([np.ascontiguousarray(point)[None]] for point in points)
 
 
-def _calibration(saved_model, given):
-    """Return the points a converter shall see, checked against the shape that the model takes."""
-    sample = _sample_shape(saved_model)
+def _calibration(sample, given):
+    """Return the points a converter shall see, checked against the shape of one input; -1 in it is any length."""
     shape = f"(n, {', '.join('any' if length == -1 else str(length) for length in sample)})"
     if given is None and sample != (2,):
         raise ValueError(f"the model takes inputs of shape {shape}; give calibration, a batch of typical inputs: "
