@@ -208,12 +208,15 @@ def _tflm_batch(content, path):
     except ImportError:
         raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only; "
                           "use another runtime here: " + ", ".join(LITERT_KERNELS)) from None
+    refusal = None
     with quiet():
         try:
             interpreter = runtime.Interpreter.from_bytes(content)
-        except RuntimeError as error:
-            raise ValueError(f"{path} is not a model that TFLite Micro can run: {_first_line(error)}; it lacks an "
-                             "operator or takes it in other types only (float16 is one)") from None
+        except RuntimeError as error:       # raised after the block, which would replay TFLite Micro's own lines
+            refusal = _first_line(error)
+    if refusal:
+        raise ValueError(f"{path} is not a model that TFLite Micro can run: {refusal}; it lacks an operator or takes "
+                         "it in other types only, as with float16 weights")
 
     def run(x):
         def one(sample):
