@@ -7,7 +7,7 @@ import contextlib
 import io
 import shutil
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -144,6 +144,43 @@ def function_to_tflite(function, path, variant="int8", calibration=None, *, gran
             warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
             made.write_bytes(converter.convert())
     return Path(path)
+
+
+def qat_to_tflite(net, path):
+    """Convert a qat.FakeQuantized net to an int8 TFLite file with the scales and zero points that it learned.
+
+    The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
+    zero points of their tensors. Weights of fewer than 8 bits stand in the file as int8 codes of a smaller range.
+    Returns the path.
+    """
+    with quiet():
+        import tensorflow as tf
+
+        from xorlab.qat import PROBABILITY
+
+    def rounded(x, line):
+        low, high = (float(line.scale * (code - line.zero_point)) for code in (-128, 127))
+        return tf.quantization.fake_quant_with_min_max_args(x, low, high)
+
+    stages = net.stages()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, stages[0].weights.shape[1]], tf.float32)])
+    def chain(x):
+        x = rounded(x, net.input)
+        for stage in stages:
+            widest = 127 * stage.weight_scale
+            weights = tf.quantization.fake_quant_with_min_max_args(
+                tf.constant(stage.weights), -widest, widest, narrow_range=True)
+            x = tf.matmul(x, weights, transpose_b=True) + stage.biases
+            if stage.activation == "relu":
+                x = tf.nn.relu(x)
+            x = rounded(x, stage.output)
+            if stage.activation == "sigmoid":
+                x = rounded(tf.sigmoid(x), PROBABILITY)
+        return x
+
+    # not the int8-only set of operators: the converter takes that one with representative data only
+    return function_to_tflite(chain, path, replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS"))
 
 
 def _settings(variant, granularity):

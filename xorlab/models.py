@@ -33,7 +33,7 @@ class MLP(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.widths, self.activation = widths, activation
-        with _seeded(seed):
+        with seeded(seed):
             self.hidden = _hidden_layers(widths, activation)
             self.output = nn.Linear((2, *widths)[-1], 1)
         self.squash = ACTIVATIONS[activation]() if widths else nn.Identity()
@@ -53,7 +53,7 @@ class MLP(nn.Module):
 
 
 @contextmanager
-def _seeded(seed):
+def seeded(seed):
     """Let the block draw as after torch.manual_seed(seed), then put the global generator back where it was."""
     if seed is None:
         yield
