@@ -2,7 +2,7 @@
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
 data, tflite_file, tflite_bytes, integer, models, zoo, optimizers, population, races, qat, training, export,
-predictors, compare, plots, widgets, environment, cli.
+predictors, compare, trials, plots, widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import os

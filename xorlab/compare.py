@@ -48,8 +48,7 @@ def errors(reference, candidate, x, tolerance=0.01):
     x : (n, ...) points.  tolerance : largest |difference| that counts as close, in units of the output (>= 0).
     Both may answer (n,) or (n, classes). Raises ValueError if they do not answer in the same shape.
     """
-    if not (np.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance}")
+    check_tolerance(tolerance)
     x = data.points(x)
     expected, given = (answers(predictor, x).astype(np.float64) for predictor in (reference, candidate))
     if expected.shape != given.shape:
@@ -64,6 +63,12 @@ def errors(reference, candidate, x, tolerance=0.01):
         mean_abs=float(error.mean()), mean_signed=float(np.mean(given - expected)),
         max_relative=float(relative.max(initial=0)), not_close=not_close, passed=not_close == 0, points=len(x),
         other_class=int((classes(given) != classes(expected)).sum()))
+
+
+def check_tolerance(tolerance):
+    """Raise ValueError unless the tolerance is a number of 0 or more."""
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,7 @@ from xorlab import data
 from xorlab.models import seeded
 
 HIDDEN = {"dense1": (), "dense2": (32,), "dense3": (32, 32), "dense4": (32, 32, 32)}
-EPOCHS, RATE, BATCH = 40, 0.01, 64
+EPOCHS, RATE, BATCH = 40, 0.003, 64
 
 
 def net(name, *, seed=0):
