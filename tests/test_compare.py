@@ -17,7 +17,7 @@ def test_errors_are_absolute_before_they_are_averaged():
         return np.array([0.5, -0.5, 0.25, 0.0], np.float32)
 
     report = compare.errors(constant(0), zigzag, x, tolerance=0.25)
-    assert (report.max_abs, report.mean_abs) == (0.5, 0.3125)      # the signed mean would be 0.0625
+    assert (report.max_abs, report.mean_abs, report.mean_signed) == (0.5, 0.3125, 0.0625)
     assert (report.not_close, report.passed, report.max_relative) == (0.5, False, 0)
     assert compare.errors(constant(0), zigzag, x, tolerance=0.5).passed
 
@@ -33,6 +33,32 @@ def test_relative_errors_are_relative_to_the_reference():
     assert compare.errors(half, whole, x).max_relative == 1.0
     assert compare.errors(whole, half, x).max_relative == 1.0
     assert compare.errors(constant(2), constant(3), x).max_relative == 0.5
+
+
+def test_errors_against_a_plain_loop_over_classes():
+    rng = np.random.default_rng(4)
+    x, expected, given = rng.random((50, 3)), *rng.normal(size=(2, 50, 4)).astype(np.float32)
+    report = compare.errors(lambda _: expected, lambda _: given, x, tolerance=1.5)
+    pairs = [(float(a), float(b)) for a, b in zip(expected.ravel(), given.ravel(), strict=True)]
+    sizes = [abs(b - a) for a, b in pairs]
+    assert (report.outputs, report.points) == (200, 50)
+    assert report.max_abs == max(sizes) and report.mean_abs == pytest.approx(sum(sizes) / 200)
+    assert report.mean_signed == pytest.approx(sum(b - a for a, b in pairs) / 200)
+    assert report.max_relative == pytest.approx(max(abs(b - a) / abs(a) for a, b in pairs))
+    assert report.not_close == sum(size > 1.5 for size in sizes) / 200 > 0 and not report.passed
+    largest = [[max(range(4), key=row.__getitem__) for row in rows.tolist()] for rows in (expected, given)]
+    assert report.other_class == sum(a != b for a, b in zip(*largest, strict=True)) > 10
+
+
+def test_other_classes_of_one_probability_are_counted_at_a_half():
+    x = data.corners()[0]
+    report = compare.errors(data.xor, lambda points: np.array([0.6, 0.6, 0.5, 0.1], np.float32), x)
+    assert report.other_class == 2
+
+
+def test_errors_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(4,\) and .* in \(4, 2\)"):
+        compare.errors(data.xor, lambda points: points, data.corners()[0])
 
 
 def test_agreement_counts_every_input_against_a_plain_loop():

@@ -1,7 +1,15 @@
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from xorlab import data
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_corners_are_the_truth_table_of_xor():
@@ -66,3 +74,36 @@ def test_labels_refuse_what_is_not_one_number_a_point(y):
 def test_impossible_sizes_and_noise_are_refused(make):
     with pytest.raises(ValueError, match="got"):
         make()
+
+
+def test_digits_are_scikit_learns_pictures_split_by_class():
+    from sklearn.datasets import load_digits
+
+    digits = data.images("digits")
+    assert digits.classes == 10 and digits.train_x.shape[1:] == digits.test_x.shape[1:] == (8, 8, 1)
+    assert digits.train_x.dtype == digits.test_x.dtype == np.float32
+    original = load_digits()
+
+    def as_rows(x, y):
+        return sorted((int(label), *map(int, picture.ravel())) for label, picture in zip(y, x, strict=True))
+
+    together = np.concatenate([digits.train_x, digits.test_x]) * 16, np.concatenate([digits.train_y, digits.test_y])
+    assert as_rows(*together) == as_rows(original.images, original.target)     # each picture once, with its own label
+    shares = [np.bincount(y) / len(y) for y in (digits.train_y, digits.test_y)]
+    np.testing.assert_allclose(*shares, atol=0.002)
+    assert np.array_equal(digits.train_x, data.images().train_x)
+
+
+def test_unknown_pictures_name_the_known_ones():
+    with pytest.raises(ValueError, match="one of digits, cifar10, got 'mnist'"):
+        data.images("mnist")
+
+
+def test_pictures_that_must_be_downloaded_say_so_without_a_network():
+    # in a process of its own: Keras and its home folder; the proxy is a port where nobody listens
+    call = "from xorlab import data\ntry: data.images('cifar10')\nexcept ConnectionError as error: print('SAID', error)"
+    with tempfile.TemporaryDirectory() as home:
+        settings = dict(os.environ, KERAS_HOME=home, https_proxy="http://127.0.0.1:9", PYTHONPATH=str(ROOT))
+        done = subprocess.run([sys.executable, "-c", call], env=settings, capture_output=True, text=True, check=True)
+    said = [line for line in done.stdout.splitlines() if line.startswith("SAID")]
+    assert len(said) == 1 and "could not be downloaded" in said[0] and 'data.images("digits")' in said[0]

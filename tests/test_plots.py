@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from xorlab import data, models, plots, predictors, training
+from xorlab import compare, data, models, plots, predictors, tflite_bytes, training
 
 matplotlib.use("Agg")
 
@@ -127,3 +127,22 @@ def test_the_kernel_sends_the_alt_text_with_the_picture():
         assert metadata["image/png"]["alt"] == ax.figure.alt_text and content["image/png"]
     finally:
         InteractiveShell.clear_instance()
+
+
+def test_stacked_bars_have_the_lengths_of_the_accounts_parts():
+    accounts = [tflite_bytes.account(models.reference_file("sigmoid-2-3-1", f"{variant}.tflite"))
+                for variant in ("float32", "int8")]
+    ax = plots.byte_parts(accounts)
+    drawn = {bars.get_label(): [bar.get_width() for bar in bars] for bars in ax.containers}
+    assert drawn == {purpose: [account.parts[purpose] for account in accounts]
+                     for purpose in tflite_bytes.PURPOSES if any(account.parts[purpose] for account in accounts)}
+    ends = [max(bars[row].get_x() + bars[row].get_width() for bars in ax.containers) for row in (0, 1)]
+    assert ends == [2332, 2752] and "int8 2,752 bytes" in ax.figure.alt_text
+
+
+def test_error_sizes_stand_where_the_reports_say():
+    reports = [compare.errors(data.xor, lambda x, shift=shift: data.xor(x) + shift * x[:, 0], data.corners()[0])
+               for shift in (0.25, 0.5)]
+    ax = plots.error_sizes(reports)
+    mean, largest = (line.get_xdata() for line in ax.lines)
+    assert list(mean) == [0.125, 0.25] and list(largest) == [0.25, 0.5] and ax.get_xscale() == "log"

@@ -125,8 +125,12 @@ def test_a_students_function_is_a_predictor_and_what_is_not_one_is_said():
     assert predictors.name_of(product) == "product"
     with pytest.raises(TypeError, match="from_torch"):
         predictors.answers(models.MLP(seed=0), x)
-    with pytest.raises(ValueError, match=r"returned shape \(9, 2\) for 9 points"):
-        predictors.answers(lambda points: points, x)
+    assert np.array_equal(predictors.answers(lambda points: points, x), x)          # two classes
+    with pytest.raises(ValueError, match=r"returned shape \(9, 2\) for 9 points; it must return \(9,\) here"):
+        predictors.single_answers(lambda points: points, x)
+    for wrong in (lambda points: points[1:], lambda points: points[None], lambda points: 0.5):
+        with pytest.raises(ValueError, match="returned shape .* for 9 points; it must return"):
+            predictors.answers(wrong, x)
     with pytest.raises(ValueError, match="NaN"):
         predictors.answers(lambda points: np.full(len(points), np.nan), x)
     with pytest.raises(TypeError, match="cannot be called"):

@@ -7,7 +7,7 @@ import pytest
 
 import xorlab
 from xorlab import files
-from xorlab.tables import Table
+from xorlab.tables import Table, Tabular, stacked
 
 
 def test_quiet_holds_native_stderr_back(capfd):
@@ -69,3 +69,16 @@ def test_a_table_aligns_columns_and_escapes_html():
     assert "a&lt;b" in table._repr_html_() and table._repr_html_().count("<tr>") == 3
     with pytest.raises(ValueError, match="needs 2 cells"):
         Table(("a", "b"), (("1",),))
+
+
+def test_results_are_stacked_under_one_header_only():
+    class Result(Tabular):
+        def __init__(self, *columns):
+            self.columns = columns
+
+        def table(self):
+            return Table(self.columns, (tuple(map(str.upper, self.columns)),))
+
+    assert stacked([Result("a", "b"), Result("a", "b")]) == Table(("a", "b"), (("A", "B"), ("A", "B")))
+    with pytest.raises(ValueError, match="got 2 headers"):
+        stacked([Result("a", "b"), Result("a", "c")])

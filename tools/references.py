@@ -9,6 +9,8 @@ from pathlib import Path
 
 from xorlab import data, export, models, training
 
+# lesson 07 compares every variant of the first net; of the others lessons need two
+VARIANTS = {"sigmoid-2-3-1": tuple(export.VARIANTS)}
 # further int8 files by net: name and calibration points. Lesson 05 takes this one apart.
 EXTRA = {"sigmoid-2-3-1": [("int8-middle.tflite", 0.3 + 0.4 * data.grid(export.CALIBRATION_SIDE))]}
 
@@ -31,7 +33,7 @@ def write_exports(name):
     export.to_onnx(models.reference(name), folder / "model.onnx")
     with tempfile.TemporaryDirectory() as temporary:
         saved_model = export.to_saved_model(folder / "model.onnx", Path(temporary) / "saved_model")
-        for variant in export.VARIANTS:
+        for variant in VARIANTS.get(name, ("float32", "int8")):
             export.to_tflite(saved_model, folder / f"{variant}.tflite", variant)
         for file, calibration in EXTRA.get(name, []):
             export.to_tflite(saved_model, folder / file, "int8", calibration)

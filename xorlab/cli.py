@@ -11,6 +11,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
+    _add_errors(commands)
     rules = commands.add_parser("rules", help="which rounding rule each installed runtime follows, on all inputs")
     rules.set_defaults(run=_rules)
     options = parser.parse_args(arguments)
@@ -30,6 +31,34 @@ def _add_demo(commands):
     demo.add_argument("--activation", default="sigmoid", help="sigmoid, relu or tanh (default: %(default)s)")
     demo.add_argument("--epochs", type=int, default=10_000, help="training steps (default: %(default)s)")
     demo.set_defaults(run=_demo)
+
+
+def _add_errors(commands):
+    errors = commands.add_parser(
+        "errors", help="train a net, quantize it, and compare its forms in pairs",
+        description="Exit status 0 if every output of every pair is within the tolerance, 1 if not, 2 for bad usage.")
+    which = errors.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", help="xor, dense1, dense2, dense3 or dense4")
+    which.add_argument("--all", action="store_true", help="every model, as it is and quantized, in one table")
+    errors.add_argument("--quantize", action="store_true", help="compare the quantized forms, not the float32 file")
+    errors.add_argument("--weight-bits", type=int, default=8, help="of quantization-aware training (default: 8)")
+    errors.add_argument("--tolerance", type=float, default=0.01, help="largest error that passes (default: 0.01)")
+    errors.add_argument("--seed", type=int, default=0, help="of the initial weights (default: 0)")
+    errors.set_defaults(run=_errors)
+
+
+def _errors(options):
+    from xorlab import tables, trials
+
+    wanted = ([(name, quantize) for name in trials.MODELS for quantize in (False, True)] if options.all
+              else [(options.model, options.quantize)])
+    done = [trials.run(name, quantize=quantize, tolerance=options.tolerance, seed=options.seed,
+                       weight_bits=options.weight_bits) for name, quantize in wanted]
+    print(tables.stacked(done))
+    for trial in done:
+        print(f"{trial.model}, accuracy: "
+              + ", ".join(f"{form} {accuracy:.4f}" for form, accuracy in trial.accuracy.items()))
+    return 0 if all(trial.passed for trial in done) else 1
 
 
 def _demo(options):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import data, files
-from xorlab.predictors import QuantizedPredictor, answers, name_of
+from xorlab.predictors import QuantizedPredictor, answers, name_of, single_answers
 from xorlab.tables import Table, Tabular
 
 
@@ -14,43 +14,61 @@ from xorlab.tables import Table, Tabular
 class ErrorReport(Tabular):
     """How far a candidate's outputs lie from a reference's, in units of the output.
 
-    max_abs, mean_abs : largest and mean |candidate - reference|.
+    outputs : how many were compared; a point with several classes has one for each.
+    max_abs, mean_abs : largest and mean |candidate - reference|.  mean_signed : mean of candidate - reference, which
+        tells a shift from a scatter: errors of both signs cancel in it.
     max_relative : largest |candidate - reference| / |reference|, over outputs where the reference is not 0.
     not_close : share of outputs with |candidate - reference| > tolerance.  passed : that share is 0.
+    points, other_class : points compared, and those with another class.
     """
     pair: str
     outputs: int
     tolerance: float
     max_abs: float
     mean_abs: float
+    mean_signed: float
     max_relative: float
     not_close: float
     passed: bool
+    points: int
+    other_class: int
 
     def table(self):
-        header = ("pair", "outputs", "max error", "mean error", "max relative", f"off by > {self.tolerance:g}",
-                  "verdict")
+        header = ("pair", "outputs", "max error", "mean error", "signed mean", "max relative",
+                  f"off by > {self.tolerance:g}", "other class", "verdict")
         return Table(header, ((
-            self.pair, f"{self.outputs:,}", f"{self.max_abs:.2g}", f"{self.mean_abs:.2g}",
-            f"{self.max_relative:.2g}", f"{self.not_close:.2%}", "pass" if self.passed else "fail"),))
+            self.pair, f"{self.outputs:,}", f"{self.max_abs:.2g}", f"{self.mean_abs:.2g}", f"{self.mean_signed:.2g}",
+            f"{self.max_relative:.2g}", f"{self.not_close:.2%}", f"{self.other_class:,}",
+            "pass" if self.passed else "fail"),))
 
 
 def errors(reference, candidate, x, tolerance=0.01):
     """Compare two predictors on the points x and return an ErrorReport.
 
-    Errors are absolute before they are averaged: signed errors would cancel.
-    x : (n, 2) points.  tolerance : largest |difference| that counts as close, in units of the output (>= 0).
+    x : (n, ...) points.  tolerance : largest |difference| that counts as close, in units of the output (>= 0).
+    Both may answer (n,) or (n, classes). Raises ValueError if they do not answer in the same shape.
     """
-    if not (np.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance}")
+    check_tolerance(tolerance)
     x = data.points(x)
-    expected = answers(reference, x).astype(np.float64)
-    error = np.abs(answers(candidate, x) - expected)
+    expected, given = (answers(predictor, x).astype(np.float64) for predictor in (reference, candidate))
+    if expected.shape != given.shape:
+        raise ValueError(f"{name_of(reference)} answers in shape {expected.shape} and {name_of(candidate)} in "
+                         f"{given.shape}; only outputs of one shape can be compared")
+    error = np.abs(given - expected)
     known = expected != 0
     relative = error[known] / np.abs(expected[known])
     not_close = float(np.mean(error > tolerance))
-    return ErrorReport(f"{name_of(candidate)} vs {name_of(reference)}", len(x), tolerance, float(error.max()),
-                       float(error.mean()), float(relative.max(initial=0)), not_close, not_close == 0)
+    return ErrorReport(
+        f"{name_of(candidate)} vs {name_of(reference)}", error.size, tolerance, max_abs=float(error.max()),
+        mean_abs=float(error.mean()), mean_signed=float(np.mean(given - expected)),
+        max_relative=float(relative.max(initial=0)), not_close=not_close, passed=not_close == 0, points=len(x),
+        other_class=int((classes(given) != classes(expected)).sum()))
+
+
+def check_tolerance(tolerance):
+    """Raise ValueError unless the tolerance is a number of 0 or more."""
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,14 +121,18 @@ def origins(a, b, q=None):
 
 
 def classes(outputs):
-    """Return the class of each output: 1 where the probability exceeds 0.5, else 0; int (n,)."""
-    return (np.asarray(outputs) > 0.5).astype(int)
+    """Return the class of each answer, int (n,).
+
+    outputs : (n,) probabilities, class 1 where one exceeds 0.5, else 0; or (n, classes), the class with the largest.
+    """
+    outputs = np.asarray(outputs)
+    return outputs.argmax(axis=1) if outputs.ndim == 2 else (outputs > 0.5).astype(int)
 
 
 def corners_right(predictor):
     """Return how many of the four corners the predictor puts into the right class: 0 to 4."""
     x, y = data.corners()
-    return int((classes(answers(predictor, x)) == y).sum())
+    return int((classes(single_answers(predictor, x)) == y).sum())
 
 
 def sizes(paths):

@@ -1,5 +1,9 @@
-"""XOR as data: the four corners, the grids that are drawn, and noisy and dense versions."""
+"""XOR as data: the four corners, the grids that are drawn, and noisy and dense versions; and small pictures."""
+from dataclasses import dataclass
+
 import numpy as np
+
+from xorlab.streams import quiet
 
 
 def corners():
@@ -55,6 +59,66 @@ def int8_inputs():
     """Return every input a two-input int8 model can receive: int8 (65536, 2), row = 256*(q0 + 128) + (q1 + 128)."""
     codes = np.arange(-128, 128, dtype=np.int8)
     return np.stack(np.meshgrid(codes, codes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Pictures with labels, split into a part to train on and a part that is only for scoring.
+
+    train_x, test_x : float32 (n, height, width, channels) in 0..1.  train_y, test_y : int64 (n,), 0 to classes - 1.
+    """
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    @property
+    def classes(self):
+        return int(self.train_y.max()) + 1
+
+    def __repr__(self):
+        height, width, channels = self.train_x.shape[1:]
+        return (f"<Images {height}x{width}x{channels}, {self.classes} classes: {len(self.train_x):,} to train, "
+                f"{len(self.test_x):,} to test>")
+
+
+def images(name="digits"):
+    """Return a set of pictures as Images, always with the same split.
+
+    name : "digits", 1,797 handwritten digits of 8x8 pixels that scikit-learn brings along; or "cifar10", 60,000
+        colour photographs of 32x32 pixels in ten classes, which Keras downloads (170 MB) the first time.
+    Raises ValueError for another name, ConnectionError if the download fails.
+    """
+    if name not in IMAGES:
+        raise ValueError(f"pictures must be one of {', '.join(IMAGES)}, got {name!r}")
+    return IMAGES[name]()
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    x = (digits.images / 16).astype(np.float32)[..., None]         # its pixels are counts from 0 to 16
+    y = digits.target.astype(np.int64)
+    train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.25, stratify=y, random_state=0)
+    return Images(train_x, train_y, test_x, test_y)
+
+
+def _cifar10():
+    with quiet():
+        from keras.datasets import cifar10
+
+    try:
+        (train_x, train_y), (test_x, test_y) = cifar10.load_data()
+    except Exception as error:          # Keras raises a bare Exception where a download fails
+        raise ConnectionError(f"CIFAR-10 could not be downloaded ({str(error).splitlines()[0]}); it needs a network "
+                              'the first time; data.images("digits") needs none') from None
+    scaled = [np.float32(x / np.float32(255)) for x in (train_x, test_x)]
+    return Images(scaled[0], train_y.astype(np.int64).ravel(), scaled[1], test_y.astype(np.int64).ravel())
+
+
+IMAGES = {"digits": _digits, "cifar10": _cifar10}
 
 
 def points(x, columns=None):

@@ -7,6 +7,7 @@ import contextlib
 import io
 import shutil
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +19,42 @@ from xorlab.streams import quiet
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
 
 
-def to_onnx(model, path):
+@dataclass(frozen=True)
+class Variant:
+    """How TFLiteConverter is set to make one kind of file.
+
+    about : what the file computes with.  optimize : whether weights may be quantized.  calibrated : whether
+    activations are, so that the converter must see representative inputs.
+    operators : a name in tf.lite.OpsSet.  ports : dtype of the input and the output.
+    weights : "float16" to store weights as that, or None to let the converter choose.
+    """
+    about: str
+    optimize: bool = True
+    calibrated: bool = False
+    operators: str = "TFLITE_BUILTINS"
+    ports: str = "float32"
+    weights: str | None = None
+
+
+VARIANTS = {
+    "float32": Variant("everything in float32", optimize=False),
+    "dynamic_range": Variant("weights of large matrices in int8, activations in float32"),
+    "float_fallback": Variant("int8 where an operator can, float32 elsewhere and at both ends", calibrated=True),
+    "float16": Variant("weights stored in float16, computed in float32", weights="float16"),
+    "int8": Variant("everything in int8", calibrated=True, operators="TFLITE_BUILTINS_INT8", ports="int8"),
+    "uint8": Variant("everything in int8, uint8 at both ends", calibrated=True, operators="TFLITE_BUILTINS_INT8",
+                     ports="uint8"),
+    "int16x8": Variant("activations in int16, weights in int8", calibrated=True, ports="int16",
+                       operators="EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
+}
+GRANULARITIES = ("per_channel", "per_tensor")
+
+
+def to_onnx(model, path, sample=(2,)):
     """Write a PyTorch model as ONNX (opset 17) with input "input", output "output" and a free batch axis.
 
-    model : a module from float32 (n, 2).  path : the file to write; kept as it was if the export fails.
+    model : a module from float32 (n, *sample).  path : the file to write; kept as it was if the export fails.
+    sample : the shape of one input.
     Returns the path.
     """
     import torch
@@ -33,7 +66,7 @@ def to_onnx(model, path):
             # the TorchScript exporter is the one that writes opset 17 itself; PyTorch wants it replaced
             warnings.simplefilter("ignore", DeprecationWarning)
             torch.onnx.export(
-                model, (torch.zeros(1, 2),), made, dynamo=False, opset_version=17,
+                model, (torch.zeros(1, *sample),), made, dynamo=False, opset_version=17,
                 input_names=["input"], output_names=["output"],
                 dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
             )
@@ -63,48 +96,150 @@ def to_saved_model(onnx_path, directory):
     return Path(directory)
 
 
-def to_tflite(saved_model, path, variant="int8", calibration=None):
-    """Convert a SavedModel to a TFLite file.
+def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularity="per_channel"):
+    """Convert a SavedModel with one input to a TFLite file.
 
     saved_model : the SavedModel's folder.  path : the file to write; kept as it was if the conversion fails.
     variant : a name in VARIANTS.
     calibration : float32 (n, ...) inputs from which the variants with integer activations learn each tensor's
-        range; None means the 9 x 9 grid over [0, 1]^2.
-    Raises ValueError for an unknown variant, calibration that is no batch of points, or a damaged SavedModel;
-    FileNotFoundError if there is none.  Returns the path.
+        range; None means the 9 x 9 grid over [0, 1]^2, for a model of such points only.
+    granularity : "per_channel" gives each unit of a quantized layer its own weight scale, as the converter does by
+        itself; "per_tensor" gives the layer one.
+    Raises ValueError for an unknown variant or granularity, calibration that is missing or does not fit the model,
+    or a damaged SavedModel; FileNotFoundError if there is none.  Returns the path.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
-    calibration = data.grid(CALIBRATION_SIDE) if calibration is None else data.points(calibration)
+    settings = _settings(variant, granularity)
     if not (Path(saved_model) / "saved_model.pb").is_file():
         raise FileNotFoundError(f"no SavedModel in {saved_model}; make one with to_saved_model")
+    points = _calibration(_sample_shape(saved_model), calibration) if settings.calibrated else None
     with quiet(), _without_chatter(), files.replacing(path) as made:
         import tensorflow as tf
 
         try:
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
         except OSError:
-            raise ValueError(f"the SavedModel in {saved_model} is damaged; make it again with to_saved_model") from None
-        VARIANTS[variant](converter, calibration)
+            raise _damaged(saved_model) from None
+        _set_up(converter, settings, points, granularity)
         made.write_bytes(converter.convert())
     return Path(path)
 
 
-def _float32(converter, calibration):
-    """Weights and activations as they are."""
+def function_to_tflite(function, path, variant="int8", calibration=None, *, granularity="per_channel"):
+    """Convert a tf.function with an input_signature of one tensor (n, ...) to a TFLite file.
+
+    Shorter than the road through ONNX where the net is written in TensorFlow. Arguments after the first, errors and
+    what is returned: as in to_tflite. `variant` may also be a Variant of your own.
+    """
+    settings = variant if isinstance(variant, Variant) else _settings(variant, granularity)
+    (entry,) = function.input_signature
+    sample = tuple(-1 if length is None else length for length in entry.shape[1:])
+    points = _calibration(sample, calibration) if settings.calibrated else None
+    with quiet(), _without_chatter(), files.replacing(path) as made:
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        _set_up(converter, settings, points, granularity)
+        with warnings.catch_warnings():
+            # it misses ranges for the inputs that only its older converter took
+            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+            made.write_bytes(converter.convert())
+    return Path(path)
 
 
-def _int8(converter, calibration):
-    """Everything in int8, the input and output too."""
+def qat_to_tflite(net, path):
+    """Convert a qat.FakeQuantized net to an int8 TFLite file with the scales and zero points that it learned.
+
+    The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
+    zero points of their tensors. Weights of fewer than 8 bits stand in the file as int8 codes of a smaller range.
+    Returns the path.
+    """
+    with quiet():
+        import tensorflow as tf
+
+        from xorlab.qat import PROBABILITY
+
+    def rounded(x, line):
+        low, high = (float(line.scale * (code - line.zero_point)) for code in (-128, 127))
+        return tf.quantization.fake_quant_with_min_max_args(x, low, high)
+
+    stages = net.stages()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, stages[0].weights.shape[1]], tf.float32)])
+    def chain(x):
+        x = rounded(x, net.input)
+        for stage in stages:
+            widest = 127 * stage.weight_scale
+            weights = tf.quantization.fake_quant_with_min_max_args(
+                tf.constant(stage.weights), -widest, widest, narrow_range=True)
+            x = tf.matmul(x, weights, transpose_b=True) + stage.biases
+            if stage.activation == "relu":
+                x = tf.nn.relu(x)
+            x = rounded(x, stage.output)
+            if stage.activation == "sigmoid":
+                x = rounded(tf.sigmoid(x), PROBABILITY)
+        return x
+
+    # not the int8-only set of operators: the converter takes that one with representative data only
+    return function_to_tflite(chain, path, replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS"))
+
+
+def _settings(variant, granularity):
+    """Return the Variant of a name, after checking both names."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+    if granularity not in GRANULARITIES:
+        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
+    return VARIANTS[variant]
+
+
+def _set_up(converter, variant, points, granularity):
+    """Set a converter as the variant says; `points` are the calibration, None where it needs none."""
     import tensorflow as tf
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([np.ascontiguousarray(point)[None]] for point in calibration)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    # TensorFlow has no public switch for this, and two private ones: for convolutions and for dense layers
+    converter._experimental_disable_per_channel = granularity == "per_tensor"
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = granularity == "per_tensor"
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if variant.optimize else []
+    converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, variant.operators)]
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, variant.ports)
+    if variant.weights:
+        converter.target_spec.supported_types = [getattr(tf, variant.weights)]
+    if variant.calibrated:
+        converter.representative_dataset = lambda: ([np.ascontiguousarray(point)[None]] for point in points)
 
 
-VARIANTS = {"float32": _float32, "int8": _int8}
+def _calibration(sample, given):
+    """Return the points a converter shall see, checked against the shape of one input; -1 in it is any length."""
+    shape = f"(n, {', '.join('any' if length == -1 else str(length) for length in sample)})"
+    if given is None and sample != (2,):
+        raise ValueError(f"the model takes inputs of shape {shape}; give calibration, a batch of typical inputs: "
+                         "only points of the unit square have a default")
+    points = data.grid(CALIBRATION_SIDE) if given is None else data.points(given)
+    if points.ndim != len(sample) + 1 or any(
+            length not in (-1, there) for length, there in zip(sample, points.shape[1:], strict=True)):
+        raise ValueError(f"calibration must have the shape of the model's inputs, {shape}, got {points.shape}")
+    return points
+
+
+def _sample_shape(saved_model):
+    """Return the shape of one input of a SavedModel, -1 where any length goes, from its signature."""
+    from google.protobuf.message import DecodeError
+
+    with quiet():
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    try:
+        model = SavedModel.FromString((Path(saved_model) / "saved_model.pb").read_bytes())
+        (port,) = model.meta_graphs[0].signature_def["serving_default"].inputs.values()
+    except (DecodeError, IndexError):
+        raise _damaged(saved_model) from None
+    except ValueError:
+        raise ValueError(f"the SavedModel in {saved_model} has not one input, but none or several") from None
+    return tuple(axis.size for axis in port.tensor_shape.dim)[1:]
+
+
+def _damaged(saved_model):
+    return ValueError(f"the SavedModel in {saved_model} is damaged; make it again with to_saved_model")
 
 
 def check_onnx(path):

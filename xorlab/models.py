@@ -33,7 +33,7 @@ class MLP(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.widths, self.activation = widths, activation
-        with _seeded(seed):
+        with seeded(seed):
             self.hidden = _hidden_layers(widths, activation)
             self.output = nn.Linear((2, *widths)[-1], 1)
         self.squash = ACTIVATIONS[activation]() if widths else nn.Identity()
@@ -58,7 +58,7 @@ class MLP(nn.Module):
 
 
 @contextmanager
-def _seeded(seed):
+def seeded(seed):
     """Let the block draw as after torch.manual_seed(seed), then put the global generator back where it was."""
     if seed is None:
         yield
@@ -97,8 +97,9 @@ def reference(name="sigmoid-2-3-1"):
 def reference_file(name, file):
     """Return the path of a file committed with a reference net.
 
-    file : "net.json", "model.onnx", "float32.tflite", "int8.tflite"; for sigmoid-2-3-1 also
-        "int8-middle.tflite", calibrated on points between 0.3 and 0.7 only, to show what that does.
+    file : "net.json", "model.onnx", "float32.tflite", "int8.tflite"; for sigmoid-2-3-1 also the other variants of
+        export.VARIANTS, e.g. "float16.tflite", and "int8-middle.tflite", calibrated on points between 0.3 and 0.7
+        only, to show what that does.
     Raises ValueError for an unknown name or file, naming those there are.
     """
     if name not in reference_names():

@@ -9,14 +9,17 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 
-from xorlab import compare, data
-from xorlab.predictors import answers, name_of
+from xorlab import compare, data, tflite_bytes
+from xorlab.predictors import name_of, single_answers
 
 SIDE = 101              # points along each side of a drawn surface
 COLOURS = "RdBu_r"      # blue 0, white 0.5, red 1; told apart with every common colour blindness
 PALE_BLUE = "#7fb3d5"   # bars
 SURFACE_SIZE = (4.6, 4.0)
 CODE_PLANE = {"origin": "lower", "interpolation": "nearest", "extent": (-128.5, 127.5, -128.5, 127.5)}
+# Okabe and Ito's palette and three greys, for parts of a whole in the order of tflite_bytes.PURPOSES
+PART_COLOURS = ("#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#000000", "#8c8c8c",
+                "#dddddd")
 
 
 def surface(predictor, ax=None, *, side=SIDE, title=None):
@@ -115,7 +118,7 @@ def points(x, y, ax=None, *, title="XOR"):
 
 def regions(predictor, ax=None, *, side=SIDE, title=None):
     """Shade the two classes a predictor makes of the unit square and return the axes."""
-    z = compare.classes(values(predictor, side))
+    z = compare.classes(values(predictor, side).ravel()).reshape(side, side)
     title = title or name_of(predictor)
     ax = _square_axes(ax, title)
     pale = ListedColormap(plt.get_cmap(COLOURS)([0.35, 0.65]))
@@ -197,9 +200,48 @@ def final_losses(entry, ax=None, *, title=None):
     return ax
 
 
+def byte_parts(accounts, ax=None, *, title="What the bytes of each file are for"):
+    """Draw byte accounts as stacked bars, one a file, and return the axes."""
+    if ax is None:
+        ax = plt.figure(figsize=(9.5, 0.5 * len(accounts) + 1.6), layout="constrained").subplots()
+    names, left = [account.name for account in accounts], np.zeros(len(accounts))
+    for purpose, colour in zip(tflite_bytes.PURPOSES, PART_COLOURS, strict=True):
+        widths = np.array([account.parts[purpose] for account in accounts])
+        if widths.any():
+            ax.barh(names, widths, left=left, color=colour, edgecolor="white", linewidth=0.5, label=purpose)
+        left += widths
+    for row, account in enumerate(accounts):
+        ax.text(account.total, row, f" {account.total:,}", va="center")
+    ax.set(title=title, xlabel="bytes", xlim=(0, 1.12 * left.max()))
+    ax.invert_yaxis()
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    describe(ax, f"{title}: " + "; ".join(
+        f"{account.name} {account.total:,} bytes, of them weights and biases "
+        f"{account.parts['weights'] + account.parts['biases']}, quantization {account.parts['quantization']}"
+        for account in accounts) + ".")
+    return ax
+
+
+def error_sizes(reports, ax=None, *, title="Errors over all points"):
+    """Draw the largest and the mean error of several ErrorReports on a logarithmic scale and return the axes."""
+    if ax is None:
+        ax = plt.figure(figsize=(8, 0.42 * len(reports) + 1.4), layout="constrained").subplots()
+    names = [report.pair for report in reports]
+    ax.hlines(names, [report.mean_abs for report in reports], [report.max_abs for report in reports], color="#8c8c8c")
+    ax.plot([report.mean_abs for report in reports], names, "o", color="#0072B2", label="mean error")
+    ax.plot([report.max_abs for report in reports], names, "D", color="#D55E00", label="largest error")
+    ax.set(title=title, xlabel="size of the error, in units of the output", xscale="log")
+    ax.grid(axis="x", alpha=0.3)
+    ax.invert_yaxis()
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    describe(ax, f"{title}, mean and largest: " + "; ".join(
+        f"{report.pair} {report.mean_abs:.1g} and {report.max_abs:.1g}" for report in reports) + ".")
+    return ax
+
+
 def values(predictor, side=SIDE):
     """Evaluate a predictor on the unit square in one batch: float32 (side, side), first axis = first input."""
-    return answers(predictor, data.grid(side)).reshape(side, side)
+    return single_answers(predictor, data.grid(side)).reshape(side, side)
 
 
 def _ticks(side):

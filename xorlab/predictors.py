@@ -128,7 +128,7 @@ def from_tflite(path, runtime="xnnpack", name=None):
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a TFLite model that LiteRT can run: {_first_line(error)}") from None
     entry, exit_ = litert.get_input_details()[0], litert.get_output_details()[0]
-    run = _tflm_batch(content) if runtime == "tflm" else _litert_batch(litert, entry["index"], exit_["index"])
+    run = _tflm_batch(content, path) if runtime == "tflm" else _litert_batch(litert, entry["index"], exit_["index"])
     name = name or f"{Path(path).stem} on {runtime}"
     sample = tuple(map(int, entry["shape"][1:]))
     if all(np.issubdtype(port["dtype"], np.integer) for port in (entry, exit_)):
@@ -161,7 +161,7 @@ def from_firmware(firmware, name=None):
 
 
 def answers(predictor, x):
-    """Return predictor(x), checked: float32 (n,), one finite answer a point.
+    """Return predictor(x), checked: float32 (n,) or (n, classes), finite.
 
     For code that takes a student's own function. Raises TypeError or ValueError that says what a predictor is.
     """
@@ -171,10 +171,20 @@ def answers(predictor, x):
     if not callable(predictor):
         raise TypeError(f"{name} cannot be called; a predictor is a function from points (n, 2) to outputs (n,)")
     out = np.asarray(predictor(x), dtype=np.float32)
-    if out.shape != (len(x),):
-        raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},)")
+    if out.ndim not in (1, 2) or len(out) != len(x):
+        raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},), "
+                         f"or ({len(x)}, classes)")
     if not np.isfinite(out).all():
         raise ValueError(f"{name} returned NaN or infinity; its weights or formula overflow somewhere")
+    return out
+
+
+def single_answers(predictor, x):
+    """Return `answers(predictor, x)` of a predictor with one output a point: float32 (n,)."""
+    out = answers(predictor, x)
+    if out.ndim != 1:
+        raise ValueError(f"{name_of(predictor)} returned shape {out.shape} for {len(x)} points; "
+                         f"it must return ({len(x)},) here, one answer a point")
     return out
 
 
@@ -211,15 +221,22 @@ def _litert_batch(interpreter, entry, exit_):
     return run
 
 
-def _tflm_batch(content):
+def _tflm_batch(content, path):
     """Run samples one by one: TFLite Micro plans its memory for a single sample."""
     try:
         from tflite_micro.python.tflite_micro import runtime
     except ImportError:
         raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only; "
                           "use another runtime here: " + ", ".join(LITERT_KERNELS)) from None
+    refusal = None
     with quiet():
-        interpreter = runtime.Interpreter.from_bytes(content)
+        try:
+            interpreter = runtime.Interpreter.from_bytes(content)
+        except RuntimeError as error:       # raised after the block, which would replay TFLite Micro's own lines
+            refusal = _first_line(error)
+    if refusal:
+        raise ValueError(f"{path} is not a model that TFLite Micro can run: {refusal}; it lacks an operator or takes "
+                         "it in other types only, as with float16 weights")
 
     def run(x):
         def one(sample):

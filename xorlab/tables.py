@@ -37,6 +37,15 @@ class Table:
         return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def stacked(results):
+    """Return the Table with the rows of several results under each other; all must have the same header."""
+    tables = [result.table() for result in results]
+    headers = {table.header for table in tables}
+    if len(headers) != 1:
+        raise ValueError(f"only results with one and the same header can be stacked, got {len(headers)} headers")
+    return Table(tables[0].header, tuple(row for table in tables for row in table.rows))
+
+
 class Tabular:
     """A result that shows itself as the Table that its method `table()` returns."""
 

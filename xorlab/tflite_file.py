@@ -43,20 +43,29 @@ NUMPY_TYPES = {"FLOAT32": np.float32, "INT8": np.int8, "UINT8": np.uint8, "INT16
                "INT64": np.int64, "FLOAT16": np.float16, "BOOL": np.bool_}
 
 
+def sound_content(path):
+    """Return the bytes of a TFLite file after LiteRT has verified them.
+
+    Raises FileNotFoundError, or ValueError in one sentence if the file is damaged.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = files.existing_file(path, "TFLite").read_bytes()
+    try:
+        Interpreter(model_content=content)              # verifies the flatbuffer; the Python reader does not
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a sound TFLite file: {str(error).splitlines()[0]}") from None
+    return content
+
+
 def read(path):
     """Read a TFLite file with one graph and return its Graph.
 
     Raises FileNotFoundError, or ValueError in one sentence if the file is damaged or holds several graphs.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.interpreter import Interpreter
 
-    path = files.existing_file(path, "TFLite")
-    content = path.read_bytes()
-    try:
-        Interpreter(model_content=content)              # verifies the flatbuffer; the Python reader does not
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a sound TFLite file: {str(error).splitlines()[0]}") from None
+    content = sound_content(path)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     if len(model.subgraphs) != 1:
         raise ValueError(f"{path} holds {len(model.subgraphs)} graphs; expected one")

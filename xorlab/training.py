@@ -10,6 +10,7 @@ from torch import nn
 from xorlab import data, models
 from xorlab.optimizers import Optimizer, as_optimizer
 from xorlab.population import LANES, Population, batches, train
+from xorlab.qat import FakeQuantized
 from xorlab.races import SOLVED, Entry, Race
 from xorlab.streams import progress
 
@@ -23,7 +24,7 @@ SLOPES = {          # slope at activation a, as a share of the steepest
     "relu": lambda a: (a > 0).astype(np.float32),
 }
 
-__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "race", "replay"]
+__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "fit_qat", "race", "replay"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,42 @@ def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="m
     with torch.no_grad():
         final_loss = measure(model(x), y).item()
     return History(losses, final_loss, optimizer, loss)
+
+
+def fit_qat(model, x, *, weight_bits=8, epochs=500, lr=0.005):
+    """Train a rounding copy of a float net to answer as the float net does; return (FakeQuantized, History).
+
+    model : a trained net, as qat.FakeQuantized takes it; left as it is.
+    x : float32 (n, inputs), the points on which the two shall agree: many, for between them nothing is promised.
+    weight_bits : 2 to 8.  epochs : steps on all points (> 0).  lr : Adam's rate at the start; it falls to 0 along a
+        cosine.
+    The loss is the mean squared difference of outputs; what is returned has the smallest that was met, the untrained
+    copy's included. Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
+    """
+    optimizer = as_optimizer("adam", lr)
+    _check_count("epochs", epochs)
+    net = FakeQuantized(model, x, weight_bits)
+    x = torch.from_numpy(data.points(x))
+    with torch.no_grad():
+        wanted = model(x)
+    stepper = optimizer.make(net.parameters())
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, epochs)
+    losses = np.empty(epochs, np.float32)
+    best, kept = math.inf, None
+    for epoch in progress(epochs + 1, f"{weight_bits}-bit weights"):
+        outputs = net(x)
+        _check_outputs(outputs, wanted)
+        loss = nn.functional.mse_loss(outputs, wanted)
+        if loss.item() < best:
+            best, kept = loss.item(), {name: value.clone() for name, value in net.state_dict().items()}
+        if epoch < epochs:
+            losses[epoch] = loss.item()
+            stepper.zero_grad()
+            loss.backward()
+            stepper.step()
+            falling.step()
+    net.load_state_dict(kept)
+    return net.eval(), History(losses, best, optimizer, "mse")
 
 
 def _one_epoch(model, x, y, stepper, measure, index_batches):
