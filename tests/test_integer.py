@@ -278,8 +278,9 @@ def test_calibration_sets_the_ranges_and_a_sequential_is_read_like_an_mlp():
 
 
 @pytest.mark.parametrize("model, says", [
-    (lambda: models.MLP(3, "tanh"), "got Linear, Tanh, Sigmoid"), (lambda: nn.Linear(2, 1), "got Linear"),
-    (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "begins with a Linear"), (lambda: models, "got module")])
+    (lambda: models.MLP(3, "tanh"), "got Tanh"), (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "got ReLU"),
+    (lambda: nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Sigmoid()), "got Sigmoid"),
+    (lambda: nn.Linear(2, 1, bias=False), "with a bias"), (lambda: models, "got module")])
 def test_a_model_that_is_no_chain_is_refused(model, says):
     with pytest.raises(ValueError, match=says):
         IntegerMLP.from_torch(model())

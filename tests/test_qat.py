@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from xorlab import compare, data, models, predictors, training, zoo
-from xorlab.integer import round_half_away
+from xorlab.fixed_point import round_half_away
 from xorlab.qat import FakeQuantized
 
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files
+from xorlab.rules import SIGMOID_CODES
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
@@ -156,8 +157,6 @@ def qat_to_tflite(net, path):
     with quiet():
         import tensorflow as tf
 
-        from xorlab.qat import PROBABILITY
-
     def rounded(x, line):
         low, high = (float(line.scale * (code - line.zero_point)) for code in (-128, 127))
         return tf.quantization.fake_quant_with_min_max_args(x, low, high)
@@ -176,7 +175,7 @@ def qat_to_tflite(net, path):
                 x = tf.nn.relu(x)
             x = rounded(x, stage.output)
             if stage.activation == "sigmoid":
-                x = rounded(tf.sigmoid(x), PROBABILITY)
+                x = rounded(tf.sigmoid(x), SIGMOID_CODES)
         return x
 
     # not the int8-only set of operators: the converter takes that one with representative data only

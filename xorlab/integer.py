@@ -5,10 +5,9 @@ import numpy as np
 
 from xorlab import data, tflite_file
 from xorlab.fixed_point import round_half_away
-from xorlab.rules import RULES, Affine, Layer, Logistic, Relu
+from xorlab.rules import RULES, SIGMOID_CODES, Affine, Layer, Logistic, Relu
 
 NAMES = {Layer: "FULLY_CONNECTED", Logistic: "LOGISTIC", Relu: "RELU"}
-SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output: 0 to 255/256
 SHOWN = 4                                   # products that `explain` writes out before it says "and so on"
 
 
@@ -57,15 +56,19 @@ class IntegerMLP:
     def from_torch(cls, model, calibration=None, rule="tflm"):
         """Quantize a PyTorch net without TensorFlow: per-tensor int8 weights, int32 biases, ranges by calibration.
 
-        model : a models.MLP, or an nn.Sequential of Linear, ReLU and Sigmoid that begins with a Linear.
+        model : a net as models.layers_of takes it.
         calibration : float32 (n, inputs) from which each tensor's range is learned; None means the 9 x 9 grid over
             [0, 1]^2, corners included.
         Raises ValueError for another model, or calibration that does not fit it.
         Source: Jacob et al. 2018 (arXiv:1712.05877); the recipe of TinyMind's XOR example.
         """
-        modules = _chain(model)
-        calibration = data.grid(9) if calibration is None else data.points(calibration)
-        return cls(tuple(_quantized(modules, calibration)), rule)
+        from xorlab.models import layers_of
+
+        layers = layers_of(model)
+        if not all(np.isfinite(p.detach().numpy()).all() for p in model.parameters()):
+            raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
+        calibration = data.points(data.grid(9) if calibration is None else calibration, layers[0][0].in_features)
+        return cls(tuple(_quantized(layers, calibration)), rule)
 
     def under(self, rule):
         """Return the same net under another rule."""
@@ -180,45 +183,24 @@ def _step(operator, tensors, path):
     return Layer(weights.data.astype(np.int64), biases.data.astype(np.int64), weights.scales, source, target, lowest)
 
 
-def _chain(model):
-    """Return the modules of a PyTorch net in the order they run; refuse what is no chain of the known ones."""
-    import torch
-    from torch import nn
-
-    known = (nn.Linear, nn.ReLU, nn.Sigmoid)
-    modules = list(model.chain() if hasattr(model, "chain") else model if isinstance(model, nn.Sequential) else ())
-    if not modules or not isinstance(modules[0], nn.Linear) or not all(isinstance(m, known) for m in modules):
-        made_of = ", ".join(dict.fromkeys(type(module).__name__ for module in modules)) or type(model).__name__
-        raise ValueError("from_torch takes a models.MLP with sigmoid or relu, or an nn.Sequential of Linear, ReLU and "
-                         f"Sigmoid that begins with a Linear; got {made_of}")
-    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
-    return modules
-
-
-def _quantized(modules, x):
+def _quantized(layers, x):
     """Yield the net's steps, with each tensor's range as the float net shows it on the points x."""
     import torch
-    from torch import nn
 
-    width = modules[0].in_features
-    if x.ndim != 2 or x.shape[1] != width:
-        raise ValueError(f"calibration must have shape (n, {width}) for this net, got {x.shape}")
     values = torch.from_numpy(x)
     line = _line(values)
-    for module, after in zip(modules, [*modules[1:], None], strict=True):
-        relu_follows = isinstance(module, nn.Linear) and isinstance(after, nn.ReLU)
-        with torch.no_grad():
-            values = module(values)
-            calibrated = _line(after(values) if relu_follows else values)
-        if isinstance(module, nn.Linear):
-            layer = _quantized_layer(module, line, calibrated, relu_follows)
+    with torch.no_grad():
+        for linear, activation in layers:
+            values = linear(values)
+            if activation == "relu":
+                values = values.relu()
+            layer = _quantized_layer(linear, line, _line(values), activation == "relu")
             line = layer.output
             yield layer
-        elif isinstance(module, nn.Sigmoid):
-            yield Logistic(line, SIGMOID_CODES)
-            line = SIGMOID_CODES
-        # a ReLU was fused into the layer before it
+            if activation == "sigmoid":
+                values = values.sigmoid()
+                yield Logistic(line, SIGMOID_CODES)
+                line = SIGMOID_CODES
 
 
 def _quantized_layer(linear, source, target, relu):

@@ -80,6 +80,25 @@ def _hidden_layers(widths, activation):
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
+def layers_of(model):
+    """Return [(Linear, activation), ...] of a net that can be quantized, in the order they run.
+
+    model : an MLP with sigmoid or ReLU, or a Linear or Sequential of Linear, each perhaps followed by ReLU or Sigmoid.
+    activation : "relu", "sigmoid" or None.  Raises ValueError for another net.
+    """
+    kinds = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid"}
+    layers = []
+    for module in model.chain() if isinstance(model, MLP) else model if isinstance(model, nn.Sequential) else [model]:
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            layers.append((module, None))
+        elif type(module) in kinds and layers and layers[-1][1] is None:
+            layers[-1] = (layers[-1][0], kinds[type(module)])
+        else:
+            raise ValueError("a net to quantize must be a chain of Linear layers with a bias, each perhaps followed "
+                             f"by ReLU or Sigmoid; got {type(module).__name__}")
+    return layers
+
+
 def reference_names():
     """Return the names of the committed nets, in alphabetical order."""
     return sorted(path.parent.name for path in REFERENCES.glob("*/net.json"))

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files
-from xorlab.integer import Affine
+from xorlab.rules import Affine
 from xorlab.streams import quiet
 
 LITERT_KERNELS = {                                  # runtime -> LiteRT's name for that set of kernels

@@ -12,11 +12,9 @@ import torch
 from torch import nn
 
 from xorlab import data
-from xorlab.integer import Affine
-from xorlab.models import MLP
+from xorlab.models import layers_of
+from xorlab.rules import SIGMOID_CODES, Affine
 
-ACTIVATIONS = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.Identity: None}
-PROBABILITY = Affine(1 / 256, -128)         # what TFLite prescribes for the output of a sigmoid
 BITS = range(2, 9)
 CANDIDATES = np.linspace(0.3, 1, 71)        # shares of the largest weight that are tried as the largest code
 
@@ -51,7 +49,7 @@ class FakeQuantized(nn.Module):
         super().__init__()
         if weight_bits not in BITS:
             raise ValueError(f"weight_bits must be a whole number from {BITS[0]} to {BITS[-1]}, got {weight_bits!r}")
-        layers = _layers(model)
+        layers = layers_of(model)
         x = torch.from_numpy(data.points(x, columns=layers[0][0].in_features))
         self.largest = 2 ** (weight_bits - 1) - 1
         self.activations = tuple(activation for _, activation in layers)
@@ -71,7 +69,7 @@ class FakeQuantized(nn.Module):
     @property
     def output(self):
         """The Affine of the output codes."""
-        return PROBABILITY if self.activations[-1] == "sigmoid" else self.stages()[-1].output
+        return SIGMOID_CODES if self.activations[-1] == "sigmoid" else self.stages()[-1].output
 
     def codes(self, q):
         """Return the simulated output codes int8 (n, outputs), or (n,) if there is one, of input codes (n, inputs)."""
@@ -102,33 +100,12 @@ class FakeQuantized(nn.Module):
             x, step = _to_codes_and_back(x, *line), line[0]
             layers.append((weights, biases, scale, activation, line))
             if activation == "sigmoid":
-                x, step = _fake_quantize(x.sigmoid(), PROBABILITY), PROBABILITY.scale
+                x, step = _fake_quantize(x.sigmoid(), SIGMOID_CODES), SIGMOID_CODES.scale
         return x, layers
 
     def _lines(self):
         """Return (scale, zero point) of each layer's output; a range that starts at 0 still does after learning."""
         return [_line(low, high) for low, high in self.ranges * self.log_stretch.exp()]
-
-
-def _layers(model):
-    """Return [(Linear, activation or None), ...] of a net, in order."""
-    if isinstance(model, MLP):
-        hidden = model.hidden if isinstance(model.hidden, nn.Sequential) else [model.hidden]
-        modules = [*hidden, model.squash, model.output, nn.Sigmoid()]
-    elif isinstance(model, nn.Sequential):
-        modules = list(model)
-    else:
-        modules = [model]
-    layers = []
-    for module in modules:
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            layers.append((module, None))
-        elif type(module) in ACTIVATIONS and layers and layers[-1][1] is None:
-            layers[-1] = (layers[-1][0], ACTIVATIONS[type(module)])
-        elif not isinstance(module, nn.Identity):
-            raise ValueError(f"a net to quantize must be a chain of Linear layers with a bias, each perhaps followed "
-                             f"by ReLU or Sigmoid; got {type(module).__name__}")
-    return layers
 
 
 def _ranges(layers, x):

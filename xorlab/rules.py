@@ -133,6 +133,7 @@ class Relu:
 
 
 CODES = np.arange(-128, 128)
+SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output: 0 to 255/256
 
 
 def _high_product(acc, multiplier, shift):

@@ -99,7 +99,7 @@ def fit_qat(model, x, *, weight_bits=8, epochs=500, lr=0.005):
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, epochs)
     losses = np.empty(epochs, np.float32)
     best, kept = math.inf, None
-    for epoch in progress(epochs + 1, f"{weight_bits}-bit weights"):
+    for epoch in progress(range(epochs + 1), f"{weight_bits}-bit weights"):
         outputs = net(x)
         _check_outputs(outputs, wanted)
         loss = nn.functional.mse_loss(outputs, wanted)
