@@ -3,10 +3,12 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_nets import random_net
@@ -19,6 +21,11 @@ from xorlab.rules import RULES, Affine, Layer
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 Q = data.int8_inputs()
+
+
+# one of the few scales at which TinyMind's table is not TFLite Micro's, and at which it matters that TinyMind adds the
+# zero point before it rounds
+TELLING = Affine(0.014799492433667183, 70)
 
 
 def layer_of(scale, weights=((1,),), lowest=-128, zero_point=0):
@@ -212,10 +219,14 @@ def test_the_textbook_header_holds_the_published_constants(tmp_path):
     assert (found["kFc1Min"], found["kFc1Max"], found["kFc1ZeroPoint"]) == (-128, 127, -128)
 
 
-@pytest.mark.parametrize("name", ["textbook-2-4-1", "relu-2-4-1"])
-def test_the_headers_integers_and_table_alone_make_the_net(name, tmp_path):
+@pytest.mark.parametrize("name, logit", [("textbook-2-4-1", None), ("relu-2-4-1", None), ("relu-2-4-1", TELLING)])
+def test_the_headers_integers_and_table_alone_make_the_net(name, logit, tmp_path):
     """A C++ program that uses only the integers of the header, written as TinyMind computes."""
     net = IntegerMLP.from_torch(models.reference(name), rule="tinymind")
+    if logit:
+        first, second, sigmoid = net.steps
+        net = IntegerMLP((first, replace(second, output=logit), replace(sigmoid, input=logit)), "tinymind")
+        assert (net.codes(Q) != net.under("tflm").codes(Q)).any()
     codegen.write_weights_header(net, tmp_path / "weights.hpp")
     (tmp_path / "run.cpp").write_text(r"""
 #include "weights.hpp"
@@ -247,7 +258,6 @@ extern "C" void batch(const int8_t *in, int8_t *out, long long n) {
     q, out = np.ascontiguousarray(Q), np.empty(len(Q), np.int8)
     library.batch(ctypes.c_void_p(q.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_longlong(len(q)))
     assert (out == net.codes(Q)).all()
-    assert compare.corners_right(predictors.from_integer(net)) == 4
 
 
 def test_tinyminds_table_is_its_float_sigmoid_rounded_by_c(tmp_path):
@@ -264,8 +274,9 @@ void table(float scale, int32_t zero, int8_t *out) {
 }""")
     library = ctypes.CDLL(str(compile_c([tmp_path / "table.c"], tmp_path / "table.so", ["-O1", "-shared", "-fPIC"])))
     rng = np.random.default_rng(0)
-    for scale in np.exp2(rng.uniform(-8, -2, 300)).astype(np.float32):
-        zero_point, out = int(rng.integers(-128, 128)), np.empty(256, np.int8)
+    scales, zero_points = np.exp2(rng.uniform(-8, -2, 300)).astype(np.float32), rng.integers(-128, 128, 300)
+    for scale, zero_point in [*zip(scales, zero_points.tolist(), strict=True), (np.float32(TELLING.scale), 70)]:
+        out = np.empty(256, np.int8)
         library.table(ctypes.c_float(scale), ctypes.c_int32(zero_point), ctypes.c_void_p(out.ctypes.data))
         step = codegen.Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
         assert (RULES["tinymind"].table(step) == out).all(), (scale, zero_point)
@@ -292,7 +303,12 @@ def test_the_array_is_the_file_aligned_to_16_bytes_in_c_and_in_cpp(tmp_path):
         length = ctypes.c_uint.in_dll(library, "model_tflite_len").value
         array = (ctypes.c_ubyte * length).in_dll(library, "model_tflite")
         assert bytes(array) == original.read_bytes()
-        assert ctypes.addressof(array) % 16 == 0
+        # on a chip whose arrays of bytes may lie anywhere
+        chip = compile_c([path], tmp_path / f"{len(flags)}.o", [
+            *flags, "-c", "-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-fdata-sections"])
+        with chip.open("rb") as file:
+            aligned = {s.name: s["sh_addralign"] for s in ELFFile(file).iter_sections()}
+        assert aligned[".rodata.model_tflite"] >= 16
 
 
 def test_a_damaged_file_becomes_no_array(tmp_path):
