@@ -24,10 +24,10 @@ from xorlab.files import make_folder, replacing
 
 SLIDES = lab.HERE / "slides"
 BEGINS = ("slide", "subslide")
-# A figure stands beside its code where it is not wide and the code leaves it room.
-BESIDE_ASPECT = 1.5         # width over height, at most
-BESIDE_COLUMNS = 62         # characters in the longest line, at most
-BESIDE_LINES = 4            # lines of code, at least: fewer may stand above it
+# A figure stands beside its code where it has room there at its own size, and below it would not.
+FRAME_WIDTH, GAP = 1168, 50         # pixels, as in slides.css
+COLUMN_WIDTH = 10.9                 # pixels of a character of code
+BESIDE_LINES = 4                    # lines of code, at least
 
 
 def main(numbers):
@@ -122,7 +122,7 @@ def parts(cell):
 def output_of(cell, kind):
     """Return a cell that shows another one's outputs only (`transient.remove_source` is nbconvert's way to say so)."""
     metadata = {"slideshow": {"slide_type": kind}, "transient": {"remove_source": True}}
-    return from_dict({**cell, "source": "", "metadata": metadata})
+    return from_dict({**cell, "id": cell.id + "-output", "source": "", "metadata": metadata})
 
 
 def marked(slide):
@@ -147,12 +147,11 @@ def marked(slide):
 def is_beside(cell):
     """Does this code leave room for its figure at its side?"""
     lines = cell.source.splitlines()
-    sizes = [picture_size(output.data["image/png"]) for output in cell.get("outputs", [])
-             if "image/png" in output.get("data", {})]
-    return (
-        len(sizes) == 1 and sizes[0][0] <= BESIDE_ASPECT * sizes[0][1]
-        and len(lines) >= BESIDE_LINES and max(map(len, lines)) <= BESIDE_COLUMNS
-    )
+    widths = [picture_size(output.data["image/png"])[0] for output in cell.get("outputs", [])
+              if "image/png" in output.get("data", {})]
+    if len(widths) != 1 or len(lines) < BESIDE_LINES:
+        return False
+    return max(map(len, lines)) * COLUMN_WIDTH + GAP + widths[0] <= FRAME_WIDTH
 
 
 def picture_size(png):
