@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 import lab
 from tools import pages, slides
 
 LESSONS = pages.lessons([])
 IDS = [lesson.path.stem for lesson in LESSONS]
+DOCUMENTS = ["README.md", "docs/instructors.md"]
 WORDS = 120
 
 NUMBER = r"\d[\d,_]*(?:\.\d+)?"
@@ -36,6 +37,7 @@ SOURCES = {
     ("05", "10,000 values"): "a question: the student's own setting",
     ("06", "256 levels"): "8 bits",
     ("06", "5 epochs"): "a question: the student's own setting",
+    ("README.md", "1,700 times"): "benchmarks/race.py",
 }
 
 
@@ -45,12 +47,14 @@ def prose(cell):
     return re.sub(r"(?m)^About \d+ minutes\.", " ", text)
 
 
-def claims(lesson):
-    """Yield (claim, number, is it measured, is it a share) for every number with a unit in a lesson's text."""
-    for cell in lesson.notebook.cells:
-        if cell.cell_type == "markdown":
-            for number, unit in CLAIM.findall(prose(cell)):
-                yield f"{number} {unit}", value(number), bool(re.fullmatch(MEASURED, unit)), unit in ("%", "percent")
+def claims(text):
+    """Yield (claim, number, is it measured, is it a share) for every number with a unit in a text."""
+    for number, unit in CLAIM.findall(text):
+        yield f"{number} {unit}", value(number), bool(re.fullmatch(MEASURED, unit)), unit in ("%", "percent")
+
+
+def said(lesson):
+    return "\n".join(prose(cell) for cell in lesson.notebook.cells if cell.cell_type == "markdown")
 
 
 def value(number):
@@ -83,32 +87,37 @@ def settings(lesson):
     return found
 
 
-def unsupported(lesson):
-    """Return the claims of a lesson that neither its outputs nor its code support."""
-    outputs = shown(lesson)
+def unsupported(text, *lessons):
+    """Return the claims of a text that neither the outputs nor the code of these lessons support."""
+    outputs = "\n".join(map(shown, lessons))
     numbers = {value(number) for number in re.findall(rf"(?<![\w.]){NUMBER}", outputs)}
     shares = {value(number) for number in re.findall(rf"({NUMBER}) ?%", outputs)}
-    code = settings(lesson)
-    return [claim for claim, number, measured, share in claims(lesson)
+    code = set().union(*map(settings, lessons))
+    return [claim for claim, number, measured, share in claims(text)
             if number not in (shares if share else numbers if measured else numbers | code)]
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
-def test_every_number_with_a_unit_is_an_output_or_has_a_named_source(lesson):
-    named = {claim for number, claim in SOURCES if number == lesson.path.name[:2]}
-    assert sorted(set(unsupported(lesson)) - named) == []
+def all_unsupported():
+    """Return {(lesson or document, claim)} of everything that is said."""
+    found = {(lesson.path.name[:2], claim) for lesson in LESSONS for claim in unsupported(said(lesson), lesson)}
+    for document in DOCUMENTS:
+        text = (lab.HERE / document).read_text(encoding="utf-8")
+        found |= {(document, claim) for claim in unsupported(prose(SimpleNamespace(source=text)), *LESSONS)}
+    return found
+
+
+def test_every_number_with_a_unit_is_an_output_or_has_a_named_source():
+    assert sorted(all_unsupported() - set(SOURCES)) == []
 
 
 def test_no_named_source_is_for_a_claim_that_nobody_makes():
-    made = {(lesson.path.name[:2], claim) for lesson in LESSONS for claim in unsupported(lesson)}
-    assert set(SOURCES) - made == set()
+    assert sorted(set(SOURCES) - all_unsupported()) == []
 
 
-def spoiled(lesson_text, printed="", code="x = 1"):
-    """A stand-in for a lesson that says one thing, prints another, and runs some code."""
-    cells = [new_markdown_cell("# Title\n\n" + lesson_text),
-             new_code_cell(code, outputs=[new_output("stream", name="stdout", text=printed)])]
-    return SimpleNamespace(notebook=new_notebook(cells=cells))
+def printing(printed, code):
+    """A stand-in for a lesson that prints this and runs that."""
+    cell = new_code_cell(code, outputs=[new_output("stream", name="stdout", text=printed)])
+    return SimpleNamespace(notebook=new_notebook(cells=[cell]))
 
 
 @pytest.mark.parametrize(("said", "printed", "code"), [
@@ -120,7 +129,7 @@ def spoiled(lesson_text, printed="", code="x = 1"):
     ("A 40-point set, 1.5 times as large.", "40", "x = 1"),
 ])
 def test_an_unsupported_number_is_found(said, printed, code):
-    assert len(unsupported(spoiled(said, printed, code))) == 1
+    assert len(unsupported(said, printing(printed, code))) == 1
 
 
 @pytest.mark.parametrize(("said", "printed", "code"), [
@@ -130,7 +139,7 @@ def test_an_unsupported_number_is_found(said, printed, code):
     ("About 3 lessons, `x = 5 bytes`, and in 02 there is more.", "", "x = 1"),
 ])
 def test_a_supported_number_is_not(said, printed, code):
-    assert unsupported(spoiled(said, printed, code)) == []
+    assert unsupported(prose(SimpleNamespace(source=said)), printing(printed, code)) == []
 
 
 # Figures and walls of text

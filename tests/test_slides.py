@@ -183,7 +183,7 @@ def test_a_slide_without_a_heading_repeats_the_last_one():
 def test_notes_belong_to_the_slide_before_and_are_unfolded():
     note = "<details><summary>Teaching note, 2 min</summary>\n\nAsk.\n\n</details>"
     deck = slides.deck(new_notebook(cells=[text("# T"), text(note, "notes"), code("a", "fragment")]))
-    assert [cell.source.strip() for cell in deck.cells] == ["# T", "a", "Ask."]
+    assert [cell.source.strip() for cell in deck.cells] == ["# T", "a", "**Teaching note, 2 min**\n\nAsk."]
     assert deck.cells[-1].metadata.deck.closes_slide and deck.cells[1].metadata.deck.closes_fragment
 
 
@@ -235,6 +235,18 @@ def lesson_of(folder, cell):
     path = folder / "01-small.ipynb"
     nbformat.write(new_notebook(cells=[text("# Title"), cell]), path)
     return path
+
+
+@IN_A_BROWSER
+def test_s_opens_the_notes_of_the_slide_and_asks_nobody_else(decks, browser):
+    page, strangers, complaints = visit(browser, decks / LESSONS[0].file)
+    with page.expect_popup() as popup:
+        page.keyboard.press("s")
+    popup.value.on("request", lambda request: request.url.startswith("file:") or strangers.append(request.url))
+    popup.value.get_by_text("Teaching note, 1 min").wait_for()
+    popup.value.close()
+    page.close()
+    assert (strangers, complaints) == ([], [])
 
 
 @IN_A_BROWSER

@@ -66,12 +66,7 @@ def render(exporter, notebook, **facts):
 
 def with_files_inside(html):
     """Replace each mark `/*inline NAME*/` by the file of that name under templates/."""
-    def content(mark):
-        text = (TEMPLATES / mark.group(1)).read_text(encoding="utf-8")
-        # A script ends at the first "</script", even within a string.
-        return text.replace("</script", r"<\/script") if mark.group(1).endswith(".js") else text
-
-    return re.sub(r"/\*inline ([\w./-]+)\*/", content, html)
+    return re.sub(r"/\*inline ([\w./-]+)\*/", lambda mark: (TEMPLATES / mark.group(1)).read_text(encoding="utf-8"), html)
 
 
 def styles(*names):

@@ -131,7 +131,8 @@ def marked(slide):
     for cell in slide:
         cell.metadata["deck"] = dict(cell.metadata.get("deck", {}), notes=is_notes(cell), beside=is_beside(cell))
         if is_notes(cell):
-            cell.source = re.sub(r"</?details>|<summary>.*?</summary>", "", cell.source)    # folded in the lesson
+            # folded in the lesson, open for the speaker
+            cell.source = re.sub(r"<summary>(.*?)</summary>", r"**\1**", re.sub("</?details>", "", cell.source))
         elif slide_type(cell) == "fragment" or not fragments:
             fragments.append([cell])
         else:
