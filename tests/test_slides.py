@@ -323,6 +323,11 @@ def test_the_site_needs_nothing_from_elsewhere(website, browser):
         assert bool(formulas) == ("tex-svg.js" in path.read_text())
 
 
+def test_html_takes_no_arguments(capsys):
+    assert site.main(["02"]) == 1
+    assert capsys.readouterr().err == "html: it writes every lesson and takes no arguments, got 02\n"
+
+
 def test_an_earlier_site_is_replaced_whole(tmp_path):
     folder = tmp_path / "html"
     folder.mkdir()

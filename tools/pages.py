@@ -66,7 +66,10 @@ def render(exporter, notebook, **facts):
 
 def with_files_inside(html):
     """Replace each mark `/*inline NAME*/` by the file of that name under templates/."""
-    return re.sub(r"/\*inline ([\w./-]+)\*/", lambda mark: (TEMPLATES / mark.group(1)).read_text(encoding="utf-8"), html)
+    def content(mark):
+        return (TEMPLATES / mark.group(1)).read_text(encoding="utf-8")
+
+    return re.sub(r"/\*inline ([\w./-]+)\*/", content, html)
 
 
 def styles(*names):

@@ -11,8 +11,11 @@ FORMULAS = pages.TEMPLATES / "vendor" / "mathjax"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def main():
-    """Write the site and say where it is."""
+def main(arguments):
+    """Write the site and say where it is; return 1 if anything else was asked for."""
+    if arguments:
+        print(f"html: it writes every lesson and takes no arguments, got {' '.join(arguments)}", file=sys.stderr)
+        return 1
     lessons = pages.lessons([])
     write(SITE, lessons)
     print(f"{len(lessons)} lessons: open {SITE.relative_to(lab.HERE)}/index.html in a browser")
@@ -45,4 +48,4 @@ def without_controls(notebook):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
