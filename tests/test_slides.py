@@ -2,6 +2,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -274,6 +276,16 @@ def test_without_a_browser_a_sentence_says_that_there_are_no_pdfs(monkeypatch, c
     monkeypatch.setattr(chromium, "find", lambda: None)
     slides.print_pdfs([tmp_path / "deck.html"])
     assert capsys.readouterr().out == "There is no Chromium or Chrome here, so no deck is printed as PDF.\n"
+
+
+def test_a_browser_that_does_not_start_costs_the_pdfs_only():
+    pytest.importorskip("playwright.sync_api")
+    # in a process of its own: Playwright cannot start twice in one
+    script = ("import sys; from pathlib import Path; from tools import chromium, slides; "
+              "chromium.find = lambda: sys.executable; slides.print_pdfs([Path('deck.html')])")
+    done = subprocess.run([sys.executable, "-c", script], cwd=lab.HERE, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    assert done.stdout.startswith(f"No PDF: {sys.executable} does not start: ")
 
 
 def test_an_unknown_lesson_gets_a_sentence(capsys):

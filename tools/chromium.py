@@ -24,11 +24,17 @@ def find():
 
 @contextmanager
 def browser():
-    """Yield Playwright's handle of a headless browser with a home of its own, so that it writes into no other."""
-    from playwright.sync_api import sync_playwright
+    """Yield Playwright's handle of a headless browser with a home of its own, so that it writes into no other.
+
+    Raises OSError, in one sentence, if the browser does not start.
+    """
+    from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as driver, tempfile.TemporaryDirectory(prefix="xorlab-browser-") as home:
-        started = driver.chromium.launch(executable_path=find(), args=FLAGS, env=dict(os.environ, HOME=home))
+        try:
+            started = driver.chromium.launch(executable_path=find(), args=FLAGS, env=dict(os.environ, HOME=home))
+        except Error as error:
+            raise OSError(f"{find()} does not start: {str(error).splitlines()[0]}") from None
         yield started
         started.close()
 

@@ -52,11 +52,14 @@ def print_pdfs(decks):
     if chromium.find() is None:
         print("There is no Chromium or Chrome here, so no deck is printed as PDF.")
         return
-    with chromium.browser() as browser:
-        for deck in decks:
-            with replacing(deck.with_suffix(".pdf")) as pdf:
-                chromium.print_deck(browser, deck, pdf)
-            print(deck.with_suffix(".pdf").relative_to(lab.HERE), flush=True)
+    try:
+        with chromium.browser() as browser:
+            for deck in decks:
+                with replacing(deck.with_suffix(".pdf")) as pdf:
+                    chromium.print_deck(browser, deck, pdf)
+                print(deck.with_suffix(".pdf").relative_to(lab.HERE), flush=True)
+    except OSError as error:
+        print(f"No PDF: {error}")
 
 
 def write(folder, lessons):
