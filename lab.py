@@ -7,6 +7,8 @@
     python3 lab.py test [pytest arguments]        every check
     python3 lab.py demo [arguments]               the whole road without a notebook
     python3 lab.py bench [name] [its options]     all benchmarks, or one
+    python3 lab.py slides [NN ...]                lessons as slides in slides/, printed as PDF where there is a Chromium
+    python3 lab.py html                           lessons as pages in html/, to read without Jupyter
     python3 lab.py refresh [NN ...]               re-run lessons in notebooks/ in place
     python3 lab.py reset NN                       a fresh copy of a lesson in work/; the old one stays too
 
@@ -91,7 +93,8 @@ def take_option(name, arguments):
 
 
 def command_named(name):
-    commands = {"test": test, "demo": demo, "bench": bench, "refresh": refresh, "reset": reset}
+    commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
+                "reset": reset}
     if name not in commands:
         names = ", ".join(commands)
         raise Problem(f"there is no command {name!r}; there are: {names}; without a command the lessons open")
@@ -129,9 +132,21 @@ def bench(arguments, torch_index):
     return max(statuses, default=0, key=abs)
 
 
+def slides(arguments, torch_index):
+    return run_tool("slides", arguments, torch_index)
+
+
+def html(arguments, torch_index):
+    return run_tool("site", arguments, torch_index)
+
+
 def refresh(arguments, torch_index):
+    return run_tool("refresh", arguments, torch_index)
+
+
+def run_tool(name, arguments, torch_index):
     python = set_up(torch_index)
-    return run([python, "-m", "tools.refresh"] + arguments, environment(python))
+    return run([python, "-m", "tools." + name] + arguments, environment(python))
 
 
 def reset(arguments, torch_index):

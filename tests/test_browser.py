@@ -14,14 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tools import chromium
+
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ROOT / "notebooks" / "00-start-here.ipynb"
 FILM = ROOT / "notebooks" / "06-decision-surfaces.ipynb"
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-CHROMIUM_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]
+CHROMIUM = chromium.find()
 SECONDS = 60
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine")
@@ -106,7 +104,7 @@ def browser(lab):
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         home = dict(os.environ, HOME=str(lab.HERE / "browser"))
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS, env=home)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=chromium.FLAGS, env=home)
         yield browser
         browser.close()
 

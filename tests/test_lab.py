@@ -83,7 +83,7 @@ def test_an_unknown_command_gets_one_sentence_with_the_commands(lab, capsys):
     assert lab.main(["tset"]) == 1
     sentence = capsys.readouterr().err
     assert sentence.count("\n") == 1 and "'tset'" in sentence
-    assert "test, demo, bench, refresh, reset" in sentence
+    assert "test, demo, bench, slides, html, refresh, reset" in sentence
 
 
 @pytest.mark.parametrize("arguments", [["--torch-index"], ["--torch-index", "test"]])
@@ -97,6 +97,15 @@ def test_an_unknown_lesson_and_benchmark_get_a_sentence(lab, capsys):
     assert "'77'; there are: 01, 02" in capsys.readouterr().err
     assert lab.main(["bench", "nothing"]) == 1
     assert "no benchmark 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "module"), [
+    ("slides", "tools.slides"), ("html", "tools.site"), ("refresh", "tools.refresh"),
+])
+def test_a_tool_runs_with_its_arguments_in_the_environment(lab, monkeypatch, command, module):
+    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "run", lambda command, variables: [*command, variables["TORCH_HOME"]])
+    assert lab.main([command, "02"]) == ["python-of-venv", "-m", module, "02", str(lab.PRIVATE / "torch")]
 
 
 def test_lessons_are_copied_once_and_never_overwritten(lab):

@@ -59,6 +59,13 @@ def test_the_xorlab_command_is_the_one_that_lab_starts():
     assert PROJECT["scripts"] == {"xorlab": "xorlab.cli:main"}
 
 
+def test_the_citation_names_the_version_and_the_licences_of_pyproject():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)      # what the format demands
+    assert citation["version"] == PROJECT["version"]
+    assert " AND ".join(citation["license"]) == PROJECT["license"].upper()
+
+
 def test_ruff_is_clean():
     check = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", "."],

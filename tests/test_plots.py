@@ -9,9 +9,15 @@ matplotlib.use("Agg")
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
+def labelled_figures():
+    """Close what a test drew; whatever of it is shown must have a title and labels, or names for ticks."""
     yield
+    axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes
+            if ax.axison and ax.has_data() and ax.get_label() != "<colorbar>"]
+    named = {ax: any(map(str.isalpha, "".join(tick.get_text() for tick in ax.get_yticklabels()))) for ax in axes}
+    unlabelled = [ax for ax in axes if not (ax.get_title() and ax.get_xlabel() and (ax.get_ylabel() or named[ax]))]
     plt.close("all")
+    assert unlabelled == []
 
 
 def steep_in_the_first(x):

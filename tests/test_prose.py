@@ -1,0 +1,214 @@
+"""What lessons say: numbers that stand in outputs, figures that are described, no wall of text."""
+import ast
+import io
+import re
+import tokenize
+from types import SimpleNamespace
+
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+import lab
+from tools import pages, slides
+
+LESSONS = pages.lessons([])
+IDS = [lesson.path.stem for lesson in LESSONS]
+DOCUMENTS = ["README.md", "docs/instructors.md"]
+WORDS = 120
+
+NUMBER = r"\d[\d,_]*(?:\.\d+)?"
+# A measured quantity must be an output; a count may also be a setting in the code that the lesson runs.
+MEASURED = r"%|percent|bytes?|[KMG]i?B|kB|ns|us|ms|s|seconds|minutes|hours"
+COUNTED = (r"epochs|steps|starts|points|inputs|outputs|units|weights|biases|numbers|parameters|nets|networks|lines"
+           r"|times|values|levels|codes|samples|layers|models|rows|columns|channels|features|pictures|images")
+CLAIM = re.compile(rf"(?<![\w.,^-])({NUMBER})(?: |-| )?({MEASURED}|{COUNTED})(?!\w)")
+
+# Claims whose number is no output of their lesson: what they rest on.
+SOURCES = {
+    ("00", "65,536 inputs"): "lesson 05, which counts them",
+    ("03", "10,000 epochs"): "what lesson 02, and the lessons it speaks of, train",
+    ("03", "13 weights"): "lesson 02, which counts them",
+    ("03", "100,000 epochs"): "a training that nobody runs",
+    ("03", "95 %"): "the level of races.Entry.interval",
+    ("04", "256 values"): "8 bits",
+    ("05", "2.09 bytes"): "quoted from a published lesson, as a mistake",
+    ("05", "0.14 seconds"): "the same",
+    ("05", "10,000 values"): "a question: the student's own setting",
+    ("06", "256 levels"): "8 bits",
+    ("06", "5 epochs"): "a question: the student's own setting",
+    ("README.md", "1,700 times"): "benchmarks/race.py",
+}
+
+
+def prose(cell):
+    """Return what a markdown cell says, without code, formulas and the lesson's own length."""
+    text = re.sub(r"(?s)```.*?```|\$\$.*?\$\$|`[^`]*`|\$[^$\n]*\$|<summary>.*?</summary>", " ", cell.source)
+    return re.sub(r"(?m)^About \d+ minutes\.", " ", text)
+
+
+def claims(text):
+    """Yield (claim, number, is it measured, is it a share) for every number with a unit in a text."""
+    for number, unit in CLAIM.findall(text):
+        yield f"{number} {unit}", value(number), bool(re.fullmatch(MEASURED, unit)), unit in ("%", "percent")
+
+
+def said(lesson):
+    return "\n".join(prose(cell) for cell in lesson.notebook.cells if cell.cell_type == "markdown")
+
+
+def value(number):
+    return float(number.replace(",", "").replace("_", ""))
+
+
+def shown(lesson):
+    """Return all that a lesson's outputs say, alternative texts of figures included."""
+    texts = []
+    for cell in lesson.notebook.cells:
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            texts += [output.get("text", ""), shown.get("text/plain", ""), alt_text(output) or "",
+                      re.sub("<[^>]*>", " ", shown.get("text/html", ""))]
+    return "\n".join(texts)
+
+
+def alt_text(output):
+    return output.get("metadata", {}).get("image/png", {}).get("alt")
+
+
+def settings(lesson):
+    """Return the numbers that stand in a lesson's code."""
+    found = set()
+    for cell in lesson.notebook.cells:
+        if cell.cell_type == "code":
+            code = TransformerManager().transform_cell(cell.source)
+            tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+            found |= {float(ast.literal_eval(token.string)) for token in tokens if token.type == tokenize.NUMBER}
+    return found
+
+
+def unsupported(text, *lessons):
+    """Return the claims of a text that neither the outputs nor the code of these lessons support."""
+    made = list(claims(text))
+    if not made:
+        return []
+    outputs = "\n".join(map(shown, lessons))
+    numbers = {value(number) for number in re.findall(rf"(?<![\w.]){NUMBER}", outputs)}
+    shares = {value(number) for number in re.findall(rf"({NUMBER}) ?%", outputs)}
+    code = set().union(*map(settings, lessons))
+    return [claim for claim, number, measured, share in made
+            if number not in (shares if share else numbers if measured else numbers | code)]
+
+
+def all_unsupported():
+    """Return {(lesson or document, claim)} of everything that is said."""
+    found = {(lesson.path.name[:2], claim) for lesson in LESSONS for claim in unsupported(said(lesson), lesson)}
+    for document in DOCUMENTS:
+        text = prose(SimpleNamespace(source=(lab.HERE / document).read_text(encoding="utf-8")))
+        found |= {(document, claim) for line in text.splitlines() for claim in unsupported(line, *spoken_of(line))}
+    return found
+
+
+def spoken_of(line):
+    """Return the lessons whose numbers stand in a line, or all."""
+    return [lesson for lesson in LESSONS if re.search(rf"\b{lesson.path.name[:2]}\b", line)] or LESSONS
+
+
+def test_every_number_with_a_unit_is_an_output_or_has_a_named_source():
+    assert sorted(all_unsupported() - set(SOURCES)) == []
+
+
+def test_no_named_source_is_for_a_claim_that_nobody_makes():
+    assert sorted(set(SOURCES) - all_unsupported()) == []
+
+
+def printing(printed, code):
+    """A stand-in for a lesson that prints this and runs that."""
+    cell = new_code_cell(code, outputs=[new_output("stream", name="stdout", text=printed)])
+    return SimpleNamespace(notebook=new_notebook(cells=[cell]))
+
+
+@pytest.mark.parametrize(("said", "printed", "code"), [
+    ("It is 2,752 bytes long.", "2,725 bytes", "x = 1"),
+    ("It is 27 bytes long.", "no such number", "x = 27"),            # a size is measured, not set
+    ("That is 75 %.", "75 of 4", "x = 75"),                          # a share must be printed as one
+    ("After 10,000 epochs.", "", "epochs = 1_000"),
+    ("It takes 3 ms.", "", "x = 3"),
+    ("A 40-point set, 1.5 times as large.", "40", "x = 1"),
+])
+def test_an_unsupported_number_is_found(said, printed, code):
+    assert len(unsupported(said, printing(printed, code))) == 1
+
+
+@pytest.mark.parametrize(("said", "printed", "code"), [
+    ("It is 2,752 bytes long.", "int8: 2752", "x = 1"),
+    ("That is 75 %.", "75% of them", "x = 1"),
+    ("After 10,000 epochs.", "", "epochs = 10_000"),
+    ("About 3 lessons, `x = 5 bytes`, and in 02 there is more.", "", "x = 1"),
+])
+def test_a_supported_number_is_not(said, printed, code):
+    assert unsupported(prose(SimpleNamespace(source=said)), printing(printed, code)) == []
+
+
+# Figures and walls of text
+
+DRAWS = {"plot", "scatter", "imshow", "contour", "contourf", "hist", "bar", "barh", "step", "semilogy", "semilogx",
+         "loglog", "pcolormesh", "errorbar", "stem", "fill_between", "matshow"}
+
+
+def draws_by_hand(code):
+    """Does this code draw with matplotlib itself, and not only with xorlab.plots, whose figures have their labels?"""
+    calls = [node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return any(isinstance(call, ast.Attribute) and call.attr in DRAWS and
+               not (isinstance(call.value, ast.Name) and call.value.id == "plots") for call in calls)
+
+
+def figures(lesson):
+    """Yield (source, outputs) of the code cells that show figures."""
+    for cell in lesson.notebook.cells:
+        pictures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        if pictures:
+            yield cell.source, pictures
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
+def test_every_figure_says_in_words_what_it_shows(lesson):
+    for source, pictures in figures(lesson):
+        for picture in pictures:
+            assert len((alt_text(picture) or "").split()) >= 5, source
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
+def test_every_figure_drawn_by_hand_has_a_title_and_axis_labels(lesson):
+    for source, _ in figures(lesson):
+        if draws_by_hand(source):
+            missing = [label for label in ("title", "xlabel", "ylabel")
+                       if not re.search(rf"\b(set_)?{label}\s*[=(]", source)]
+            assert missing == [], source
+
+
+def test_drawing_by_hand_is_told_from_drawing_with_plots():
+    assert draws_by_hand("ax.plot(x)") and draws_by_hand("plots.surface(p)\naxes[1].scatter(x, y)")
+    assert not draws_by_hand("ax = plots.surface(p)\nax.set(title='t')")
+
+
+def words(cell):
+    return len(re.findall(r"[^\W_][\w'.,-]*", re.sub("<[^>]*>", " ", cell.source)))
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
+def test_no_text_is_longer_than_120_words_without_something_to_do(lesson):
+    """Questions, their answers and the speaker's notes apart."""
+    long = {cell.id: words(cell) for cell in lesson.notebook.cells
+            if cell.cell_type == "markdown" and not slides.is_notes(cell)
+            and "## Try it" not in cell.source and "<details>" not in cell.source and words(cell) > WORDS}
+    assert long == {}
+
+
+def test_the_minutes_of_a_lesson_are_the_same_in_the_readme_and_the_map():
+    readme = (lab.HERE / "README.md").read_text(encoding="utf-8")
+    first = "\n".join(cell.source for cell in LESSONS[0].notebook.cells)
+    for lesson in LESSONS:
+        assert f"[{lesson.title}](notebooks/{lesson.path.name}) | {lesson.minutes} |" in readme
+        if lesson is not LESSONS[0]:
+            assert f"| {lesson.title} | {lesson.minutes} |" in first
