@@ -128,6 +128,8 @@ def _layers(model):
         elif not isinstance(module, nn.Identity):
             raise ValueError(f"a net to quantize must be a chain of Linear layers with a bias, each perhaps followed "
                              f"by ReLU or Sigmoid; got {type(module).__name__}")
+    if not layers:
+        raise ValueError("a net to quantize needs at least one Linear layer, got none")
     return layers
 
 
