@@ -142,13 +142,13 @@ def test_int16_activations_are_symmetric(converted):
 
 def test_dynamic_range_quantizes_matrices_from_1024_weights_on(tmp_path):
     dtypes = {}
-    for width in (31, 32):                                  # 31 x 31 = 961 and 32 x 32 = 1,024 weights
+    for width, variant in ((31, "dynamic_range"), (32, "dynamic_range"), (32, "float32")):   # 961 and 1,024 weights
         export.to_onnx(models.MLP((width, width), seed=0), tmp_path / f"{width}.onnx")
         export.to_saved_model(tmp_path / f"{width}.onnx", tmp_path / "saved")
-        path = export.to_tflite(tmp_path / "saved", tmp_path / f"{width}.tflite", "dynamic_range")
+        path = export.to_tflite(tmp_path / "saved", tmp_path / f"{width}.tflite", variant)
         (square,) = [t for t in tflite_file.read(path).tensors if t.shape == (width, width)]
-        dtypes[width] = square.dtype
-    assert dtypes == {31: "FLOAT32", 32: "INT8"}
+        dtypes[width, variant] = square.dtype
+    assert list(dtypes.values()) == ["FLOAT32", "INT8", "FLOAT32"]
 
 
 def test_granularity_says_how_many_scales_a_layers_weights_have(converted, tmp_path):

@@ -195,9 +195,7 @@ def _set_up(converter, variant, points, granularity):
     """Set a converter as the variant says; `points` are the calibration, None where it needs none."""
     import tensorflow as tf
 
-    # TensorFlow has no public switch for this, and two private ones: for convolutions and for dense layers
-    converter._experimental_disable_per_channel = granularity == "per_tensor"
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = granularity == "per_tensor"
+    converter._experimental_disable_per_channel = granularity == "per_tensor"       # it has no public switch for this
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if variant.optimize else []
     converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, variant.operators)]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, variant.ports)

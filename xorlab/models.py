@@ -96,6 +96,8 @@ def layers_of(model):
         else:
             raise ValueError("a net to quantize must be a chain of Linear layers with a bias, each perhaps followed "
                              f"by ReLU or Sigmoid; got {type(module).__name__}")
+    if not layers:
+        raise ValueError("a net to quantize needs at least one Linear layer, got none")
     return layers
 
 
