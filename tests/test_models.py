@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -107,3 +108,13 @@ def test_unknown_references_say_what_there_is():
 def test_committed_nets_are_readable_text():
     for name in models.reference_names():
         json.loads(models.reference_file(name, "net.json").read_text(encoding="ascii"))
+
+
+@pytest.mark.parametrize("name", models.reference_names())
+def test_the_committed_onnx_file_is_the_net_and_nothing_that_a_converter_wrote_into_it(name):
+    """onnx2tf writes inferred shapes into the file it is given; a committed one must never have been given to it."""
+    graph = onnx.load(models.reference_file(name, "model.onnx")).graph
+    weights = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    assert {key: value.tolist() for key, value in weights.items()} == {
+        key: value.tolist() for key, value in models.reference(name).state_dict().items()}
+    assert list(graph.value_info) == [] and models.reference_file(name, "model.onnx").stat().st_size < 700
