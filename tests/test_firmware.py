@@ -10,6 +10,8 @@ from xorlab import codegen, compare, data, firmware, models, predictors
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
 
+pytest.importorskip("ziglang", reason="no C compiler here")
+pytest.importorskip("unicorn", reason="no emulator here")
 Q = data.int8_inputs()
 # flash bytes and most instructions of the 2-4-1 ReLU net at -Os: exact, so that a step back is seen
 RATCHET = {"cortex-m0plus": (536, 114), "cortex-m4": (520, 85), "rv32imc": (582, 95)}

@@ -1,10 +1,12 @@
 """One list of packages, said once: environment.yml and constraints.txt follow pyproject.toml."""
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,3 +74,28 @@ def test_ruff_is_clean():
         cwd=ROOT, capture_output=True, text=True,
     )
     assert check.returncode == 0, check.stdout + check.stderr
+
+
+def import_order():
+    """The modules in the order that the package's own text gives."""
+    text = (ROOT / "xorlab" / "__init__.py").read_text().split("in this list:")[1].split(".")[0]
+    return re.findall(r"\w+", text)
+
+
+def test_the_list_of_modules_is_whole_and_contributing_has_the_same():
+    modules = {path.stem for path in (ROOT / "xorlab").glob("*.py")} - {"__init__"}
+    assert sorted(import_order()) == sorted(modules)
+    line = next(line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if "import one way" in line)
+    said = [name for part in re.findall(r"`([a-z0-9_, ]+)`", line) for name in part.split(", ")]
+    assert said[: len(modules)] == import_order()
+
+
+@pytest.mark.parametrize("module", import_order())
+def test_a_module_imports_only_modules_before_it(module):
+    before = import_order()[: import_order().index(module)]
+    tree = ast.parse((ROOT / "xorlab" / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "xorlab":
+            named = [node.module.split(".")[1]] if "." in node.module else [
+                alias.name for alias in node.names if (ROOT / "xorlab" / f"{alias.name}.py").is_file()]
+            assert set(named) <= set(before), f"{module} imports {', '.join(set(named) - set(before))}"

@@ -1,8 +1,9 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-data, tflite_file, tflite_bytes, integer, models, zoo, optimizers, population, races, qat, training, export,
-predictors, compare, trials, plots, widgets, environment, cli.
+streams, files, tables, data, tflite_file, tflite_bytes, models, fixed_point, rules, integer, codegen, compiler,
+firmware, zoo, optimizers, population, races, qat, training, export, predictors, compare, conformance, trials, plots,
+widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import os
