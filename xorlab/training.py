@@ -198,7 +198,7 @@ def _run(tasks, settings, workers):
 
 def _no_bar(steps, label):
     """Stand in for `progress` in a worker process, whose output nobody watches."""
-    return range(steps)
+    return steps
 
 
 def _train_block(optimizer, seeds, settings, steps):
@@ -206,7 +206,7 @@ def _train_block(optimizer, seeds, settings, steps):
     population = Population(settings["hidden"], settings["activation"], seeds, settings["x"], settings["y"],
                             settings["loss"], settings["device"])
     done, seen, curve = train(population, optimizer, epochs=settings["epochs"], batch_size=settings["batch_size"],
-                              seed=settings["seed"], steps=steps(settings["epochs"], optimizer.label))
+                              seed=settings["seed"], steps=steps(range(settings["epochs"]), optimizer.label))
     outputs = population.host(population.outputs()[0])
     all_right = ((outputs > 0.5) == (settings["y"][:, None] > 0.5)).all(axis=0)
     corner_outputs, merged, flat_units = _at_the_corners(population, settings["activation"])
