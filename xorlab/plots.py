@@ -129,19 +129,19 @@ def regions(predictor, ax=None, *, side=SIDE, title=None):
     return ax
 
 
-def boundary(predictor, ax, *, label=None, side=SIDE, **style):
+def boundary(predictor, ax, *, color="black", linestyle="-", linewidth=1.5, label=None, side=SIDE):
     """Draw the line where a predictor's output is 0.5 into axes that show points of the unit square; return the axes.
 
-    style : as of a line, e.g. color, linestyle.  Where the output never crosses 0.5, the legend says so.
+    Where the output never crosses 0.5, the legend says so.
     """
     z = values(predictor, side)
     label = label or name_of(predictor)
     crosses = z.min() < 0.5 < z.max()
     if crosses:
-        lines = {f"{key}s": value for key, value in style.items()}            # a contour is a set of lines
-        ax.contour(*_ticks(side), z.T, levels=[0.5], **lines)
+        ax.contour(*_ticks(side), z.T, levels=[0.5], colors=color, linestyles=linestyle, linewidths=linewidth)
     label += "" if crosses else ": none in the square"
-    ax.plot([], [], label=label, **style)                                    # contours have no place in a legend
+    # a contour has no entry in the legend, an empty line has
+    ax.plot([], [], color=color, linestyle=linestyle, linewidth=linewidth, label=label)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     describe(ax, f"Boundary of {label}, {_share(z > 0.5)} of the square above 0.5.")
     return ax
