@@ -121,3 +121,9 @@ def test_what_must_be_downloaded_says_so_without_a_network(tmp_path):
     said = [line for line in done.stdout.splitlines() if line.startswith("SAID")]
     assert [line.split()[1] for line in said] == ["CIFAR-10", "VGG16"]
     assert all("could not be downloaded" in line and 'data.images("digits")' in line for line in said)
+
+
+def test_a_download_that_fails_without_a_word_is_named_by_its_kind():
+    with pytest.raises(ConnectionError, match=r"The moon could not be downloaded \(TimeoutError\)"), \
+            data.downloading("The moon"):
+        raise TimeoutError

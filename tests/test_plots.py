@@ -141,6 +141,12 @@ def test_a_class_that_was_never_right_keeps_its_row():
         plots.confusion([0, 1], [0.2, 0.9])
     with pytest.raises(ValueError, match="whole numbers of one shape"):
         plots.confusion([0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match=r"between 0 and 1, .* got \[0 2 0 1\]"):
+        plots.confusion([0, 2], [0, 1], names="ab")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        plots.confusion([0, -1], [0, 1])
+    with pytest.raises(ValueError, match="there must be some"):
+        plots.confusion(np.array([], int), np.array([], int))
 
 
 def test_a_picture_is_ink_on_paper_and_wants_its_channels():

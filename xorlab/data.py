@@ -125,8 +125,9 @@ def downloading(what):
     try:
         yield
     except Exception as error:          # Keras raises a bare Exception where a download fails
-        raise ConnectionError(f"{what} could not be downloaded ({str(error).splitlines()[0]}); it needs a network the "
-                              'first time, data.images("digits") needs none') from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConnectionError(f"{what} could not be downloaded ({reason}); it needs a network the first time, "
+                              'data.images("digits") needs none') from None
 
 
 def points(x, columns=None):

@@ -150,14 +150,18 @@ def boundary(predictor, ax, *, color="black", linestyle="-", linewidth=1.5, labe
 def confusion(labels, predicted, ax=None, *, names=None, title="Confusion matrix"):
     """Draw how often each class was taken for which, as a table of counts shaded by count; return the axes.
 
-    labels, predicted : whole numbers (n,) of 0 to classes - 1.  names : what the classes are called.
+    labels, predicted : whole numbers (n,) of 0 to classes - 1.  names : what the classes are called; None means
+        their numbers.
     Rows are the true classes, columns the predicted ones, so the diagonal counts what is right.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.shape != predicted.shape or labels.ndim != 1 or {labels.dtype.kind, predicted.dtype.kind} - set("iu"):
         raise ValueError(f"labels and predicted classes must be whole numbers of one shape (n,), "
                          f"got {labels.dtype} {labels.shape} and {predicted.dtype} {predicted.shape}")
-    names = range(max(labels.max(), predicted.max()) + 1) if names is None else names
+    taken = np.concatenate([labels, predicted])
+    names = range(taken.max(initial=-1) + 1) if names is None else names
+    if not len(taken) or taken.min() < 0 or taken.max() >= len(names):
+        raise ValueError(f"classes must lie between 0 and {len(names) - 1}, and there must be some; got {taken}")
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (labels, predicted), 1)
     if ax is None:

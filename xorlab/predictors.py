@@ -106,7 +106,8 @@ def from_sklearn(estimator, name="scikit-learn"):
         check_is_fitted(estimator)
     except NotFittedError:
         raise ValueError(f"{name} is not fitted yet; call fit(x, y) first") from None
-    sample = (estimator.n_features_in_,)
+    features = getattr(estimator, "n_features_in_", None)           # a pipeline may not know
+    sample = None if features is None else (features,)
     if is_regressor(estimator):
         return Predictor(estimator.predict, name, sample)
     if not hasattr(estimator, "predict_proba"):
