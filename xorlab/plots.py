@@ -165,7 +165,7 @@ def confusion(labels, predicted, ax=None, *, names=None, title="Confusion matrix
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (labels, predicted), 1)
     if ax is None:
-        ax = plt.figure(figsize=(5.2, 4.6), layout="constrained").subplots()
+        ax = plt.figure(figsize=(4.9, 4.3), layout="constrained").subplots()
     ax.imshow(counts, cmap="Blues", vmin=0)
     for (row, column), count in np.ndenumerate(counts):
         # dark on pale and white on dark, by half the darkest shade
@@ -189,7 +189,9 @@ def picture(image, ax=None, *, title=""):
     if ax is None:
         ax = plt.figure(figsize=(2.2, 2.4), layout="constrained").subplots()
     ax.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")        # ink on paper
-    ax.set(title=title, xticks=[], yticks=[])
+    ax.set_title(title)
+    ax.set_axis_off()                   # pixels have no unit
+    ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, color="0.5", clip_on=False))
     describe(ax, f"Picture of {image.shape[0]}x{image.shape[1]} pixels: {' '.join(title.split())}.")
     return ax
 
