@@ -84,6 +84,17 @@ def test_the_largest_step_has_no_sign():
     assert compare.agreement(low, high).largest_step == compare.agreement(high, low).largest_step == 255
 
 
+def test_agreement_counts_inputs_where_each_has_a_code_for_every_class():
+    line = predictors.Affine(0.5, 3)
+    codes = np.int8([[1, 5, 2], [1, 5, 2], [7, 0, 0], [9, 9, 1]])
+    other = codes.copy()
+    other[1] = [1, 2, 5]
+    other[2] = [7, 1, 1]
+    a, b = (predictors.QuantizedPredictor(lambda q, out=out: out, "p", (1,), line, line) for out in (codes, other))
+    report = compare.agreement(a, b, np.zeros((4, 1), np.int8))
+    assert (report.inputs, report.differing, report.largest_step, report.other_class) == (4, 2, 3, 1)
+
+
 def test_agreement_wants_two_quantized_predictors_of_one_scale():
     a = predictors.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite"))
     with pytest.raises(TypeError, match="no codes"):

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +98,32 @@ def test_unknown_pictures_name_the_known_ones():
         data.images("mnist")
 
 
-def test_pictures_that_must_be_downloaded_say_so_without_a_network():
-    # in a process of its own: Keras and its home folder; the proxy is a port where nobody listens
-    call = "from xorlab import data\ntry: data.images('cifar10')\nexcept ConnectionError as error: print('SAID', error)"
-    with tempfile.TemporaryDirectory() as home:
-        settings = dict(os.environ, KERAS_HOME=home, https_proxy="http://127.0.0.1:9", PYTHONPATH=str(ROOT))
-        done = subprocess.run([sys.executable, "-c", call], env=settings, capture_output=True, text=True, check=True)
+DOWNLOADS = """
+import keras
+from xorlab import data
+
+def vgg16():
+    with data.downloading("VGG16"):
+        keras.applications.VGG16(include_top=False, input_shape=(32, 32, 3))
+
+for call in (lambda: data.images("cifar10"), vgg16):
+    try:
+        call()
+    except ConnectionError as error:
+        print("SAID", error)
+"""
+
+
+def test_what_must_be_downloaded_says_so_without_a_network(tmp_path):
+    # in a process of its own: Keras fixes its home folder on import; the proxy is a port where nobody listens
+    settings = dict(os.environ, KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9", PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", DOWNLOADS], env=settings, capture_output=True, text=True, check=True)
     said = [line for line in done.stdout.splitlines() if line.startswith("SAID")]
-    assert len(said) == 1 and "could not be downloaded" in said[0] and 'data.images("digits")' in said[0]
+    assert [line.split()[1] for line in said] == ["CIFAR-10", "VGG16"]
+    assert all("could not be downloaded" in line and 'data.images("digits")' in line for line in said)
+
+
+def test_a_download_that_fails_without_a_word_is_named_by_its_kind():
+    with pytest.raises(ConnectionError, match=r"The moon could not be downloaded \(TimeoutError\)"), \
+            data.downloading("The moon"):
+        raise TimeoutError

@@ -16,6 +16,7 @@ LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|\b[A-Za-z]:\\")
 ABSOLUTE_LINK = re.compile(r"""\]\(\s*<?/|\b(src|href)\s*=\s*["']/|\bfile:/""")
+ABOUT = re.compile(r"~-?\d")
 SHOWS = {"print", "display", "show"}
 PLOTTING = {"plot", "scatter", "imshow", "contour", "contourf", "subplots", "figure", "hist", "bar"}
 PLOTTING_MODULES = {"plots", "plt"}
@@ -28,6 +29,7 @@ def problems(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [
         *wrong_counts(code),
+        *unheld_numbers(code),
         *(sentence for cell in code for sentence in wrong_outputs(cell)),
         *(sentence for cell in notebook.cells for sentence in wrong_cell(cell)),
         *repeated_ids(notebook),
@@ -39,6 +41,14 @@ def wrong_counts(code):
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(code) + 1)):
         yield f"execution counts are {counts}, not 1..{len(code)}: run it from top to bottom"
+
+
+def unheld_numbers(code):
+    """The checks do not compare a number marked by ~; an assertion in its cell or the next must hold it."""
+    for cell, following in zip(code, [*code[1:], None], strict=True):
+        held = any("assert " in source(near) for near in (cell, following) if near)
+        if not held and any(ABOUT.search(text) for text in shown_texts(cell)):
+            yield f"a number marked by ~ without an assertion: {source(cell)[:60]!r}"
 
 
 def wrong_outputs(cell):
@@ -203,6 +213,10 @@ def _python_version(notebook):
     notebook.metadata["language_info"] = {"name": "python", "version": "3.11.7"}
 
 
+def _about(notebook):
+    notebook.cells[1].outputs[0].text = "~97 % right\n"
+
+
 def _timing(notebook):
     notebook.cells[1].metadata["execution"] = {"iopub.status.busy": "2020-01-01"}
 
@@ -219,7 +233,7 @@ def _other_kernel(notebook):
     (_path_in_code, "path of one machine"), (_path_in_html, "path of one machine"),
     (_absolute_link, "link that works only"), (_untagged, "without a slide tag"),
     (_no_id, "without an id"), (_same_id, "same id"),
-    (_python_version, "metadata"), (_timing, "metadata"), (_other_kernel, "metadata"),
+    (_about, "without an assertion"), (_python_version, "metadata"), (_timing, "metadata"), (_other_kernel, "metadata"),
 ])
 def test_a_spoiled_lesson_is_refused(tmp_path, spoil, sentence):
     notebook = copy.deepcopy(good())
@@ -233,6 +247,17 @@ def test_a_good_lesson_is_accepted(tmp_path):
     path = tmp_path / "01-good.ipynb"
     nbformat.write(good(), path)
     assert problems(path) == []
+
+
+def test_a_number_marked_by_a_tilde_is_left_to_the_assertion_after_it(tmp_path):
+    notebook = good()
+    _about(notebook)
+    notebook.cells[2].source = "assert right > 0.95"
+    nbformat.write(notebook, tmp_path / "01-good.ipynb")
+    assert problems(tmp_path / "01-good.ipynb") == []
+    comparison = refresh.NbvalComparison()
+    assert [comparison.sanitize(text) for text in ("right  ~97.3%", "~-6e-06 of ~1,450", "97.3 of 450")] == [
+        "rightABOUT%", "ABOUT ofABOUT", "97.3 of 450"]
 
 
 @pytest.mark.parametrize("code", [
@@ -251,8 +276,8 @@ def test_cells_that_need_not_show_anything(code):
     assert not must_show(code)
 
 
-def test_only_lessons_that_convert_and_the_keras_twin_load_tensorflow():
+def test_only_lessons_of_conversion_and_keras_load_tensorflow():
     needs = re.compile(r"\btensorflow\b|\bonnx2tf\.|export\.to_(saved_model|tflite)|\bkeras\b")
     loads = [path.name[:2] for path in LESSONS
              if any(needs.search(source(cell)) for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")]
-    assert loads == ["02", "04", "07", "09"]
+    assert loads == ["02", "04", "07", "09", "11", "12"]

@@ -106,6 +106,67 @@ def test_points_are_drawn_where_they_are_by_label():
     assert np.array_equal(blue.get_offsets(), x[y == 0]) and np.array_equal(red.get_offsets(), x[y == 1])
 
 
+def test_a_boundary_is_where_the_output_is_one_half():
+    ax = plots.points(*data.corners())
+    plots.boundary(steep_in_the_first, ax, color="black", linestyle="--")
+    (contour,) = [c for c in ax.collections if isinstance(c, matplotlib.contour.QuadContourSet)]
+    assert np.allclose(contour.get_paths()[0].vertices[:, 0], 0.5**0.5, atol=1e-3)
+    plots.boundary(lambda x: np.full(len(x), 0.2), ax, label="flat")
+    assert [text.get_text() for text in ax.get_legend().get_texts()][2:] == [
+        "steep_in_the_first", "flat: none in the square"]
+
+
+def test_a_confusion_matrix_counts_as_scikit_learn_does():
+    from sklearn.metrics import confusion_matrix
+
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 4, 90)
+    predicted = np.where(rng.random(90) < 0.7, labels, rng.integers(0, 4, 90))
+    ax = plots.confusion(labels, predicted, names="abcd")
+    counts = confusion_matrix(labels, predicted)
+    assert np.array_equal(ax.images[0].get_array(), counts) and not np.array_equal(counts, counts.T)
+    written = {tuple(map(int, text.get_position())): text for text in ax.texts}
+    for (row, column), count in np.ndenumerate(counts):
+        text = written[column, row]
+        assert text.get_text() == str(count)
+        shade = np.mean(ax.images[0].cmap(ax.images[0].norm(count))[:3])       # dark letters on pale and back
+        assert abs(shade - (1 if text.get_color() == "white" else 0)) > 0.4
+    assert f"{np.trace(counts)} of 90 right" in ax.figure.alt_text
+    assert ax.get_ylabel() == "true class"
+
+
+def test_a_class_that_was_never_right_keeps_its_row():
+    assert plots.confusion([2, 0], [0, 0]).images[0].get_array().tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
+    with pytest.raises(ValueError, match="whole numbers of one shape"):
+        plots.confusion([0, 1], [0.2, 0.9])
+    with pytest.raises(ValueError, match="whole numbers of one shape"):
+        plots.confusion([0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match=r"between 0 and 1, .* got \[0 2 0 1\]"):
+        plots.confusion([0, 2], [0, 1], names="ab")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        plots.confusion([0, -1], [0, 1])
+    with pytest.raises(ValueError, match="there must be some"):
+        plots.confusion(np.array([], int), np.array([], int))
+
+
+def test_a_picture_is_ink_on_paper_and_wants_its_channels():
+    ax = plots.picture(np.eye(4)[..., None], title="a line")
+    assert np.array_equal(np.squeeze(ax.images[0].get_array()), np.eye(4)) and "a line" in ax.figure.alt_text
+    assert ax.images[0].cmap(1.0)[:3] == (0, 0, 0) and ax.images[0].get_clim() == (0, 1)
+    assert plots.picture(np.zeros((4, 4, 3))).images[0].get_array().shape == (4, 4, 3)
+    with pytest.raises(ValueError, match=r"got \(8, 8\)"):
+        plots.picture(np.zeros((8, 8)))
+
+
+def test_curves_draw_training_and_validation_from_epoch_one():
+    ax = plots.curves({"loss": [3, 2, 1], "val_loss": [4, 3, 3]}, "loss")
+    assert [(line.get_label(), *line.get_ydata()) for line in ax.lines] == [
+        ("training", 3, 2, 1), ("validation", 4, 3, 3)]
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3] and "over 3 epochs" in ax.figure.alt_text
+    with pytest.raises(ValueError, match="holds loss; got 'accuracy'"):
+        plots.curves({"loss": [1]}, "accuracy")
+
+
 def test_the_whole_surface_is_one_batch():
     calls = []
 

@@ -107,6 +107,51 @@ def test_codes_take_only_the_models_own_dtype_and_shape(q):
         reference().codes(q)
 
 
+def test_a_fitted_logistic_regression_answers_with_the_logistic_of_its_weights():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x = data.dense(200, seed=4)[0]
+    y = x[:, 0] > 0.3 * x[:, 1] + 0.4
+    estimator = LogisticRegression().fit(x, y)
+    expected = 1 / (1 + np.exp(-(x @ estimator.coef_[0] + estimator.intercept_[0])))
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(predictors.from_sklearn(estimator)(x), expected, atol=1e-6)
+    scaled = make_pipeline(StandardScaler(), LogisticRegression()).fit(x, y)
+    z = (x - x.mean(axis=0, dtype=float)) / x.std(axis=0, dtype=float) @ scaled[1].coef_[0] + scaled[1].intercept_[0]
+    np.testing.assert_allclose(predictors.from_sklearn(scaled)(x), 1 / (1 + np.exp(-z)), atol=1e-5)
+
+
+def test_a_classifier_of_three_answers_a_row_and_a_regressor_a_number():
+    from sklearn.linear_model import LinearRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x = np.float32([[0], [1], [2], [3]])
+    nearest = predictors.from_sklearn(KNeighborsClassifier(1).fit(x, ["b", "a", "c", "a"]))
+    assert nearest(x).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]]
+    line = predictors.from_sklearn(LinearRegression().fit(x, 3 - 2 * x[:, 0]), "line")
+    np.testing.assert_allclose(line([[10.0], [-1.0]]), [-17, 5], atol=1e-5)
+    assert line.name == "line"
+    with pytest.raises(ValueError, match=r"\(n, 1\), got \(4, 2\)"):
+        line(np.zeros((4, 2)))
+
+
+def test_what_scikit_learn_cannot_predict_with_is_said():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    x = [[0.0], [1.0]]
+    with pytest.raises(ValueError, match="not fitted yet"):
+        predictors.from_sklearn(LogisticRegression())
+    with pytest.raises(TypeError, match="LinearSVC gives no probabilities"):
+        predictors.from_sklearn(LinearSVC().fit(x, [0, 1]))
+    for wrong in (StandardScaler().fit(x), LogisticRegression, 3):
+        with pytest.raises(TypeError, match="classifier or regressor"):
+            predictors.from_sklearn(wrong)
+
+
 def test_two_inputs_models_only(tmp_path):
     graph = onnx.parser.parse_graph("two (float[N, 2] a, float[N, 2] b) => (float[N, 2] c) { c = Add(a, b) }")
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8),

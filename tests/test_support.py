@@ -1,4 +1,5 @@
 """Tests of the small things everything stands on: quiet output, whole files, tables, a light import."""
+import logging
 import os
 import subprocess
 import sys
@@ -22,6 +23,15 @@ def test_quiet_replays_what_it_held_if_the_block_raises(capfd):
         os.write(2, b"the reason\n")
         raise KeyError
     assert "the reason" in capfd.readouterr().err
+
+
+def test_quiet_drops_log_records_below_errors_and_only_inside(caplog):
+    log = logging.getLogger("a framework")
+    with xorlab.quiet():
+        log.warning("inside")
+        log.error("an error")
+    log.warning("after")
+    assert caplog.messages == ["an error", "after"]
 
 
 def test_quiet_leaves_no_descriptor_open():

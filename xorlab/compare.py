@@ -103,7 +103,8 @@ def agreement(a, b, q=None):
     q = data.int8_inputs() if q is None else q
     first, second = a.codes(q).astype(np.int64), b.codes(q).astype(np.int64)
     other_class = classes(a.output.dequantize(first)) != classes(b.output.dequantize(second))
-    return Agreement(f"{a.name} vs {b.name}", len(q), int((first != second).sum()),
+    other_code = (first != second).reshape(len(q), -1).any(axis=1)      # an input may have a code for each class
+    return Agreement(f"{a.name} vs {b.name}", len(q), int(other_code.sum()),
                      int(np.abs(first - second).max()), int(other_class.sum()))
 
 

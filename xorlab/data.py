@@ -1,4 +1,5 @@
 """XOR as data: the four corners, the grids that are drawn, and noisy and dense versions; and small pictures."""
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,16 +110,24 @@ def _cifar10():
     with quiet():
         from keras.datasets import cifar10
 
-    try:
+    with downloading("CIFAR-10"):
         (train_x, train_y), (test_x, test_y) = cifar10.load_data()
-    except Exception as error:          # Keras raises a bare Exception where a download fails
-        raise ConnectionError(f"CIFAR-10 could not be downloaded ({str(error).splitlines()[0]}); it needs a network "
-                              'the first time; data.images("digits") needs none') from None
     scaled = [np.float32(x / np.float32(255)) for x in (train_x, test_x)]
     return Images(scaled[0], train_y.astype(np.int64).ravel(), scaled[1], test_y.astype(np.int64).ravel())
 
 
 IMAGES = {"digits": _digits, "cifar10": _cifar10}
+
+
+@contextmanager
+def downloading(what):
+    """Turn the failure of a block in which Keras downloads `what` into a ConnectionError of one sentence."""
+    try:
+        yield
+    except Exception as error:          # Keras raises a bare Exception where a download fails
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConnectionError(f"{what} could not be downloaded ({reason}); it needs a network the first time, "
+                              'data.images("digits") needs none') from None
 
 
 def points(x, columns=None):

@@ -129,6 +129,94 @@ def regions(predictor, ax=None, *, side=SIDE, title=None):
     return ax
 
 
+def boundary(predictor, ax, *, color="black", linestyle="-", linewidth=1.5, label=None, side=SIDE):
+    """Draw the line where a predictor's output is 0.5 into axes that show points of the unit square; return the axes.
+
+    Where the output never crosses 0.5, the legend says so.
+    """
+    z = values(predictor, side)
+    label = label or name_of(predictor)
+    crosses = z.min() < 0.5 < z.max()
+    if crosses:
+        ax.contour(*_ticks(side), z.T, levels=[0.5], colors=color, linestyles=linestyle, linewidths=linewidth)
+    label += "" if crosses else ": none in the square"
+    # a contour has no entry in the legend, an empty line has
+    ax.plot([], [], color=color, linestyle=linestyle, linewidth=linewidth, label=label)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    describe(ax, f"Boundary of {label}, {_share(z > 0.5)} of the square above 0.5.")
+    return ax
+
+
+def confusion(labels, predicted, ax=None, *, names=None, title="Confusion matrix"):
+    """Draw how often each class was taken for which, as a table of counts shaded by count; return the axes.
+
+    labels, predicted : whole numbers (n,) of 0 to classes - 1.  names : what the classes are called; None means
+        their numbers.
+    Rows are the true classes, columns the predicted ones, so the diagonal counts what is right.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.shape != predicted.shape or labels.ndim != 1 or {labels.dtype.kind, predicted.dtype.kind} - set("iu"):
+        raise ValueError(f"labels and predicted classes must be whole numbers of one shape (n,), "
+                         f"got {labels.dtype} {labels.shape} and {predicted.dtype} {predicted.shape}")
+    taken = np.concatenate([labels, predicted])
+    names = range(taken.max(initial=-1) + 1) if names is None else names
+    if not len(taken) or taken.min() < 0 or taken.max() >= len(names):
+        raise ValueError(f"classes must lie between 0 and {len(names) - 1}, and there must be some; got {taken}")
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, predicted), 1)
+    if ax is None:
+        ax = plt.figure(figsize=(4.9, 4.3), layout="constrained").subplots()
+    ax.imshow(counts, cmap="Blues", vmin=0)
+    for (row, column), count in np.ndenumerate(counts):
+        # dark on pale and white on dark, by half the darkest shade
+        ax.text(column, row, count, ha="center", va="center", color="white" if count > counts.max() / 2 else "black")
+    ticks = range(len(names))
+    ax.set(title=title, xlabel="predicted class", ylabel="true class")
+    ax.set_xticks(ticks, names)
+    ax.set_yticks(ticks, names)
+    wrong = counts - np.diag(np.diag(counts))
+    most = np.unravel_index(wrong.argmax(), wrong.shape)
+    worst = f"; most often {names[most[0]]} taken for {names[most[1]]}, {wrong.max()} times" if wrong.any() else ""
+    describe(ax, f"{title}: {np.trace(counts):,} of {counts.sum():,} right{worst}.")
+    return ax
+
+
+def picture(image, ax=None, *, title=""):
+    """Draw one picture of (height, width, 1) greys or (height, width, 3) colours in 0..1 and return the axes."""
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(f"a picture has shape (height, width, 1) or (height, width, 3), got {image.shape}")
+    if ax is None:
+        ax = plt.figure(figsize=(2.2, 2.4), layout="constrained").subplots()
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")        # ink on paper
+    ax.set_title(title)
+    ax.set_axis_off()                   # pixels have no unit
+    ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, color="0.5", clip_on=False))
+    describe(ax, f"Picture of {image.shape[0]}x{image.shape[1]} pixels: {' '.join(title.split())}.")
+    return ax
+
+
+def curves(history, quantity, ax=None, *, title=None):
+    """Draw what Keras recorded of a quantity, in training and in validation, against the epoch; return the axes.
+
+    history : the dict `History.history` of a Keras fit.  quantity : one of its keys, e.g. "loss".
+    """
+    if quantity not in history:
+        raise ValueError(f"the history holds {', '.join(history)}; got {quantity!r}")
+    ax = _curve_axes(ax)
+    title = title or f"{quantity} while training".capitalize()
+    ends = []
+    for key, label, style in ((quantity, "training", "-"), (f"val_{quantity}", "validation", "--")):
+        if key in history:
+            ax.plot(range(1, len(history[key]) + 1), history[key], style, label=label)
+            ends.append(f"{label} from {history[key][0]:.2f} to {history[key][-1]:.2f}")
+    ax.set(title=title, xlabel="epoch", ylabel=quantity)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    describe(ax, f"{title} over {len(history[quantity])} epochs: {', '.join(ends)}.")
+    return ax
+
+
 def losses(history, ax=None, *, label=None, title="Loss while training"):
     """Draw a training history's loss against the epoch, on a logarithmic scale, and return the axes."""
     ax = _curve_axes(ax)

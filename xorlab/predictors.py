@@ -89,6 +89,34 @@ def from_keras(model, name="Keras"):
     return Predictor(lambda x: np.asarray(model(x, training=False)), name, tuple(model.input_shape[1:]))
 
 
+def from_sklearn(estimator, name="scikit-learn"):
+    """Make a predictor of a fitted scikit-learn estimator or pipeline.
+
+    A classifier answers with probabilities: of its second class where it has two, else (n, classes) in the order of
+    `estimator.classes_`. A regressor answers with its prediction.
+    Raises TypeError for what is neither, or a classifier without probabilities; ValueError if it is not fitted.
+    """
+    from sklearn.base import BaseEstimator, is_classifier, is_regressor
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    if not (isinstance(estimator, BaseEstimator) and (is_classifier(estimator) or is_regressor(estimator))):
+        raise TypeError(f"{name} must be a scikit-learn classifier or regressor, got {type(estimator).__name__}")
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise ValueError(f"{name} is not fitted yet; call fit(x, y) first") from None
+    features = getattr(estimator, "n_features_in_", None)           # a pipeline may not know
+    sample = None if features is None else (features,)
+    if is_regressor(estimator):
+        return Predictor(estimator.predict, name, sample)
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(f"{type(estimator).__name__} gives no probabilities; use one with predict_proba, "
+                        "such as LogisticRegression")
+    two = len(estimator.classes_) == 2
+    return Predictor(lambda x: estimator.predict_proba(x)[:, 1 if two else slice(None)], name, sample)
+
+
 def from_onnx(path, name="ONNX Runtime"):
     """Make a predictor of an ONNX file with one input, run by ONNX Runtime on the CPU.
 

@@ -9,12 +9,18 @@ from contextlib import contextmanager
 def quiet():
     """Hold native stderr (TensorFlow, LiteRT, XNNPACK) back; replay it if the block raises.
 
+    Records of Python's logging up to warnings are dropped: in a notebook they do not pass through native stderr.
     C++ libraries write to file descriptor 2 directly, past `sys.stderr`, so the descriptor itself is
     redirected to a temporary file. The descriptor belongs to the whole process: while the block runs,
     other threads' native messages are held back too.
     """
+    # here: with all that it imports, it would double the time that importing xorlab takes
+    import logging
+
     sys.stderr.flush()
     saved = os.dup(2)
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))
     try:
         with tempfile.TemporaryFile() as held:
             os.dup2(held.fileno(), 2)
@@ -28,6 +34,7 @@ def quiet():
             finally:
                 _restore(saved)
     finally:
+        logging.disable(disabled)
         os.close(saved)
 
 
