@@ -104,8 +104,8 @@ def test_blocks_and_threads_and_processes_do_not_change_a_bit(monkeypatch):
 
 def test_a_block_trains_on_one_thread_and_gives_the_others_back(monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "progress", lambda n, label: (seen.append(torch.get_num_threads()) or i
-                                                                for i in range(n)))
+    monkeypatch.setattr(training, "progress", lambda steps, label: (seen.append(torch.get_num_threads()) or i
+                                                                    for i in steps))
     torch.set_num_threads(2)
     try:
         training.race("adam", starts=3, epochs=2)
@@ -215,8 +215,8 @@ def test_divergence_is_counted_and_named():
 def test_an_interrupt_returns_what_was_reached(monkeypatch):
     whole = training.race("sgd", starts=5, epochs=7).entries[0]
 
-    def steps(n, label):
-        for i in range(n):
+    def steps(planned, label):
+        for i in planned:
             if label == "sgd, rate 0.1" and i == 7:
                 raise KeyboardInterrupt
             yield i
