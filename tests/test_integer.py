@@ -19,7 +19,7 @@ from random_nets import random_net, with_relu_of_its_own
 from torch import nn
 
 import xorlab
-from xorlab import compare, conformance, data, fixed_point, models, predictors
+from xorlab import cli, compare, conformance, data, fixed_point, models, predictors
 from xorlab.fixed_point import round_half_away
 from xorlab.integer import IntegerMLP
 from xorlab.rules import RULES, Affine, Layer
@@ -341,10 +341,14 @@ def test_origins_name_the_operator_where_two_rules_part():
         compare.origins(a, IntegerMLP(a.steps[:-1]))
 
 
-def test_the_report_names_each_runtimes_rule_and_explains_a_change():
+def test_the_report_names_each_runtimes_rule_and_explains_a_change(monkeypatch, capsys):
     report = conformance.report()
+    monkeypatch.setattr(conformance, "report", lambda: report)
+    assert cli.main(["rules"]) == 0 and capsys.readouterr().out == f"{report}\n"
     assert {runtime: FOLLOWS[runtime] in report.followed(runtime) for runtime in report.differing} == dict.fromkeys(
         FOLLOWS, True)
     assert report.changed() == [] and str(report).count("\n") == len(FOLLOWS) + 1
     changed = conformance.Report({"builtin": report.differing["reference"]}, report.inputs)
     assert "follows single or reference" in changed.changed()[0] and "known for the rule ruy" in changed.changed()[0]
+    monkeypatch.setattr(conformance, "report", lambda: changed)
+    assert cli.main(["rules"]) == 1 and f"Changed: {changed.changed()[0]}." in capsys.readouterr().out
