@@ -239,7 +239,8 @@ class Firmware(Tabular):
             for entry in program.get_entries():
                 state = entry.state
                 if state is not None and not state.end_sequence and state.line:
-                    lines[state.address] = (names[state.file - first].name.decode(), state.line)
+                    # the compiler writes the name with or without a folder, as it likes
+                    lines[state.address] = (Path(names[state.file - first].name.decode()).name, state.line)
         return lines
 
     def _source_line(self, line):
