@@ -47,6 +47,12 @@ def test_the_emulated_net_equals_tflite_micro_itself(target):
     assert compare.agreement(emulated, predictors.from_tflite(path, "tflm")).differing == 0
 
 
+def test_a_firmware_shows_as_a_table_and_not_as_its_bytes(built):
+    made = built("relu-2-4-1", "rv32imc")
+    assert repr(made) == str(made) and f"{made.flash_bytes}" in str(made) and str(made).count("\n") == 2
+    assert "<table" in made._repr_html_()
+
+
 @pytest.mark.parametrize("target", firmware.TARGETS)
 def test_flash_and_instructions_do_not_grow(target, built):
     made = built("relu-2-4-1", target)

@@ -177,6 +177,8 @@ def test_an_integer_net_is_a_predictor_like_its_runtime():
     p, runtime = predictors.from_integer(IntegerMLP.from_tflite(path)), predictors.from_tflite(path, "reference")
     assert (p.input, p.output) == (runtime.input, runtime.output) and p.name == "integers, tflm"
     assert np.abs(p(data.grid(21)) - runtime(data.grid(21))).max() < 0.05
+    assert repr(IntegerMLP.from_tflite(path)) == (
+        "<IntegerMLP 2 -> FULLY_CONNECTED 4 -> FULLY_CONNECTED 1 -> LOGISTIC, rule tflm>")
 
 
 @pytest.mark.parametrize("file, says", [("float32.tflite", "int8 files only"), ("model.onnx", "not a sound TFLite")])

@@ -90,7 +90,7 @@ __attribute__((section(".batch"))) void batch(const int8_t *input, int8_t *outpu
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Firmware(Tabular):
     """A net as machine code for one target.
 

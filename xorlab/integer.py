@@ -19,7 +19,7 @@ class Step:
     accumulators: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class IntegerMLP:
     """An int8 net as integer arithmetic in NumPy, under one runtime's rule.
 
@@ -69,6 +69,11 @@ class IntegerMLP:
             raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
         calibration = data.points(data.grid(9) if calibration is None else calibration, layers[0][0].in_features)
         return cls(tuple(_quantized(layers, calibration)), rule)
+
+    def __repr__(self):
+        kinds = [f"{NAMES[type(step)]} {len(step.weights)}" if isinstance(step, Layer) else NAMES[type(step)]
+                 for step in self.steps]
+        return f"<IntegerMLP {self.width} -> {' -> '.join(kinds)}, rule {self.rule}>"
 
     def under(self, rule):
         """Return the same net under another rule."""
