@@ -294,12 +294,12 @@ def _for_each(count, line):
     return [f"for (int i = 0; i < {count}; ++i)", "    " + line.format(i="i")]
 
 
-def _array(kind, name, values, qualifiers="static const"):
+def _array(kind, name, values):
     values = np.asarray(values)
     items = [str(row) if values.ndim == 1 else "{" + ", ".join(map(str, row)) + "}" for row in values.tolist()]
     text = textwrap.fill(", ".join(items), 110, initial_indent="    ", subsequent_indent="    ")
     shape = "".join(f"[{n}]" for n in values.shape)
-    return f"{qualifiers} {kind} {name}{shape} = {{\n{text}\n}};\n\n"
+    return f"static const {kind} {name}{shape} = {{\n{text}\n}};\n\n"
 
 
 def write_weights_header(net, path):
