@@ -3,6 +3,7 @@ from pathlib import Path
 
 from xorlab import codegen
 
+# `batch` is declared for compiler.load, whose loop C++ would otherwise give another name;
 # TinyMind's classes with the baked integers, as its documentation wants it on a microcontroller
 SOURCE = """
 #include "qaffine.hpp"

@@ -140,6 +140,12 @@ def test_the_disassembly_shows_c_beside_every_instruction_and_no_constants(targe
     assert len(constants) - len(code) in range(0, 80, 2) and (target != "rv32imc" or len(code) == len(constants))
 
 
+def test_no_inputs_have_no_answers(built):
+    nothing = np.empty((0, 2), np.int8)
+    assert built("relu-2-4-1", "rv32imc").run(nothing).shape == (0, 1)
+    assert built("relu-2-4-1", "rv32imc").instructions(nothing).shape == (0,)
+
+
 def test_impossible_targets_codes_and_rules_are_refused(built):
     net = IntegerMLP.from_torch(models.reference())
     with pytest.raises(ValueError, match="cortex-m0plus, cortex-m4, rv32imc, got 'avr'"):

@@ -12,7 +12,7 @@ from xorlab import data, export, models, training
 # lesson 07 compares every variant of the first net; of the others lessons need two
 VARIANTS = {"sigmoid-2-3-1": tuple(export.VARIANTS)}
 # further int8 files by net: name and calibration points. Lesson 05 takes this one apart.
-EXTRA = {"sigmoid-2-3-1": [("int8-middle.tflite", 0.3 + 0.4 * data.grid(export.CALIBRATION_SIDE))]}
+EXTRA = {"sigmoid-2-3-1": [("int8-middle.tflite", 0.3 + 0.4 * data.grid(data.CALIBRATION_SIDE))]}
 
 
 def train(name):

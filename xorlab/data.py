@@ -6,6 +6,8 @@ import numpy as np
 
 from xorlab.streams import quiet
 
+CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
+
 
 def corners():
     """Return XOR itself: x float32 (4, 2) in the order 00 01 10 11, and its labels y float32 (4,)."""

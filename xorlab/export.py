@@ -17,8 +17,6 @@ from xorlab import data, files
 from xorlab.rules import SIGMOID_CODES
 from xorlab.streams import quiet
 
-CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -211,7 +209,7 @@ def _calibration(sample, given):
     if given is None and sample != (2,):
         raise ValueError(f"the model takes inputs of shape {shape}; give calibration, a batch of typical inputs: "
                          "only points of the unit square have a default")
-    points = data.grid(CALIBRATION_SIDE) if given is None else data.points(given)
+    points = data.grid(data.CALIBRATION_SIDE) if given is None else data.points(given)
     if points.ndim != len(sample) + 1 or any(
             length not in (-1, there) for length, there in zip(sample, points.shape[1:], strict=True)):
         raise ValueError(f"calibration must have the shape of the model's inputs, {shape}, got {points.shape}")

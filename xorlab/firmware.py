@@ -109,12 +109,12 @@ class Firmware(Tabular):
 
     @cached_property
     def ram_bytes(self):
-        variables = sum(size for name, size in self._elf_sizes.items() if name in (".data", ".bss"))
+        variables = sum(s["sh_size"] for s in self._elf.iter_sections() if s.name in (".data", ".bss"))
         return variables + self._deepest_stack()
 
     def run(self, q):
         """Run input codes int8 (n, inputs) in one call of the emulator; return output codes int8 (n, outputs)."""
-        q = self._checked(q)
+        q = self.net.checked(q)
         machine = self._machine(q)
         machine.call("batch", BUFFERS, BUFFERS + q.size, len(q))
         made = machine.read(BUFFERS + q.size, len(q) * self.net.outputs)
@@ -125,7 +125,7 @@ class Firmware(Tabular):
 
         One that a condition skips counts too. Every instruction stops the emulator, so take a few inputs.
         """
-        q = self._checked(q)
+        q = self.net.checked(q)
         counts = np.zeros(len(q), np.int64)
         machine = self._machine(q)
         at = 0
@@ -153,12 +153,6 @@ class Firmware(Tabular):
     def table(self):
         return Table(("net", "target", "flash, bytes", "RAM, bytes"),
                      ((self.name, self.target, f"{self.flash_bytes:,}", f"{self.ram_bytes:,}"),))
-
-    def _checked(self, q):
-        q = np.ascontiguousarray(q)
-        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.net.width:
-            raise ValueError(f"codes must be int8 of shape (n, {self.net.width}), got {q.dtype} of shape {q.shape}")
-        return q
 
     def _machine(self, q):
         machine = _Machine(TARGETS[self.target], self._symbols, len(q) * (self.net.width + self.net.outputs))
@@ -191,10 +185,6 @@ class Firmware(Tabular):
         """What is loaded: {name: (address, content)}."""
         return {s.name: (s["sh_addr"], s.data()) for s in self._elf.iter_sections()
                 if s["sh_flags"] & 2 and s["sh_size"] and s["sh_type"] != "SHT_NOBITS"}
-
-    @cached_property
-    def _elf_sizes(self):
-        return {s.name: s["sh_size"] for s in self._elf.iter_sections()}
 
     @cached_property
     def _symbols(self):
@@ -265,7 +255,8 @@ class _Machine:
         self._core.ctl_set_cpu_model(getattr(names, cpu))
         self._registers = [getattr(names, f"UC_{kind}_REG_{name}") for name in target.registers]
         page = 0x1000
-        for address, size in ((FLASH, 0x10_0000), (STOP, page), (RAM, RAM_SIZE), (BUFFERS, -(-buffers // page) * page)):
+        for address, size in ((FLASH, 0x10_0000), (STOP, page), (RAM, RAM_SIZE),
+                              (BUFFERS, (buffers // page + 1) * page)):
             self._core.mem_map(address, size)
 
     def write(self, address, content):

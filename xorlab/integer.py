@@ -67,7 +67,9 @@ class IntegerMLP:
         layers = layers_of(model)
         if not all(np.isfinite(p.detach().numpy()).all() for p in model.parameters()):
             raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
-        calibration = data.points(data.grid(9) if calibration is None else calibration, layers[0][0].in_features)
+        if calibration is None:
+            calibration = data.grid(data.CALIBRATION_SIDE)
+        calibration = data.points(calibration, layers[0][0].in_features)
         return cls(tuple(_quantized(layers, calibration)), rule)
 
     def __repr__(self):
@@ -106,9 +108,7 @@ class IntegerMLP:
 
     def trace(self, q):
         """Run input codes int8 (n, inputs) and return a Step for every operator."""
-        q = np.asarray(q)
-        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width:
-            raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
+        q = self.checked(q)
         rule = RULES[self.rule]
         made = []
         for step in self.steps:
@@ -120,6 +120,13 @@ class IntegerMLP:
                 q = rule.table(step)[q.astype(np.int64) + 128]
             made.append(Step(NAMES[type(step)], q, acc))
         return made
+
+    def checked(self, q):
+        """Return input codes as an array.  Raises ValueError unless they are int8 (n, inputs)."""
+        q = np.asarray(q)
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width:
+            raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
+        return q
 
     def explain(self, q):
         """Print one input's arithmetic, operator by operator, as it is done by hand.
