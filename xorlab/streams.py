@@ -2,7 +2,10 @@
 import os
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
+
+_ONE_THREAD = threading.RLock()         # two that redirect one descriptor would restore each other's
 
 
 @contextmanager
@@ -13,29 +16,30 @@ def quiet():
     Records of Python's logging up to warnings are dropped: in a notebook they do not pass through native stderr.
     C++ libraries write to file descriptor 2 directly, past `sys.stderr`, so the descriptor itself is
     redirected to a temporary file. The descriptor belongs to the whole process: while the block runs,
-    other threads' native messages are held back too.
+    other threads' native messages are held back too, and another thread's block waits.
     """
     # here: with all that it imports, it would double the time that importing xorlab takes
     import logging
 
-    sys.stderr.flush()
-    saved = os.dup(2)
-    disabled = logging.root.manager.disable
-    logging.disable(max(disabled, logging.WARNING))
-    try:
-        with tempfile.TemporaryFile() as held:
-            os.dup2(held.fileno(), 2)
-            try:
-                yield lambda: _text_of(held)
-            except BaseException:
-                _restore(saved)
-                sys.stderr.write(_text_of(held))
-                raise
-            finally:
-                _restore(saved)
-    finally:
-        logging.disable(disabled)
-        os.close(saved)
+    with _ONE_THREAD:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        disabled = logging.root.manager.disable
+        logging.disable(max(disabled, logging.WARNING))
+        try:
+            with tempfile.TemporaryFile() as held:
+                os.dup2(held.fileno(), 2)
+                try:
+                    yield lambda: _text_of(held)
+                except BaseException:
+                    _restore(saved)
+                    sys.stderr.write(_text_of(held))
+                    raise
+                finally:
+                    _restore(saved)
+        finally:
+            logging.disable(disabled)
+            os.close(saved)
 
 
 def _text_of(held):
