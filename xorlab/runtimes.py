@@ -22,13 +22,15 @@ RUNTIMES = (*LITERT_KERNELS, "tflm")
 class Plan:
     """How a file is run.
 
-    runtime : a name in RUNTIMES.  inputs, outputs : tensor indices, in the file's order.  names : of the outputs.
+    runtime : a name in RUNTIMES.  inputs, outputs : tensor indices, in the file's order.
+    taken : positions of the outputs that a run returns.  names : what errors call them.
     batch : how many samples one call takes; None if any number goes.
     reset : whether the file keeps state, which is cleared before each call.
     """
     runtime: str
     inputs: tuple
     outputs: tuple
+    taken: tuple
     names: tuple
     batch: int | None
     reset: bool = False
@@ -47,7 +49,7 @@ class Model:
         self._one_at_a_time = threading.Lock()      # an interpreter has one set of tensors
 
     def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        """Run n samples, one array (n, ...) for each input of the file; return an array (n, ...) for each output.
+        """Run n samples, one array (n, ...) for each input of the file; return one for each output that is taken.
 
         Raises ValueError or RuntimeError in the runtime's own words, or if an output has not a row for each sample.
         """
@@ -68,6 +70,8 @@ def in_groups(call: Callable, batch: int | None, inputs: tuple, names: tuple) ->
     Raises ValueError if an output has not a row for each sample.
     """
     n = len(inputs[0])
+    if not n:
+        raise ValueError("there must be at least one sample, got none")
     if batch is None:
         return _rows(call(*inputs), n, names)
     made = []
@@ -114,7 +118,7 @@ class _LiteRT:
         for index, x in zip(self._plan.inputs, inputs, strict=True):
             self._interpreter.set_tensor(index, x)
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._plan.outputs]
+        return [self._interpreter.get_tensor(self._plan.outputs[i]) for i in self._plan.taken]
 
 
 class _Micro:
@@ -132,7 +136,7 @@ class _Micro:
         for position, x in enumerate(inputs):
             self._interpreter.set_input(x, position)
         self._interpreter.invoke()
-        return [self._interpreter.get_output(position) for position in range(len(self._plan.outputs))]
+        return [self._interpreter.get_output(i) for i in self._plan.taken]
 
     def report(self):
         self._interpreter.print_allocations()

@@ -89,7 +89,7 @@ class Session:
                 return _words(error, heard())
 
     def run(self, *inputs: np.ndarray) -> list:
-        """Run n samples, an array (n, ...) for each input of the file; return an array (n, ...) for each output.
+        """Run n samples, an array (n, ...) for each input of the file; return one for each output that is taken.
 
         Raises ValueError in one sentence if the runtime cannot.
         """

@@ -1,6 +1,6 @@
 """What stands in a TFLite file: its operators and tensors, read from the flatbuffer without running anything."""
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -24,7 +24,7 @@ class Tensor:
     shape: tuple
     scales: np.ndarray
     zero_points: np.ndarray
-    data: np.ndarray | None
+    data: np.ndarray | None = field(repr=False)
     signature: tuple = ()
     variable: bool = False
     buffer: int = 0
@@ -76,7 +76,7 @@ NUMPY_TYPES = {"FLOAT32": np.float32, "INT8": np.int8, "UINT8": np.uint8, "INT16
                "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "COMPLEX64": np.complex64,
                "COMPLEX128": np.complex128}
 BITS = {"INT4": 4, "UINT4": 4, "INT2": 2, "BFLOAT16": 16, "FLOAT8_E4M3FN": 8, "FLOAT8_E5M2": 8}    # not NumPy's
-RESOURCES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE", "HASHTABLE", "HASHTABLE_IMPORT"}
+RESOURCES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
 def read(path):
