@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import data, files, sandbox
 from xorlab.rules import SIGMOID_CODES
 from xorlab.streams import quiet
 
@@ -119,7 +119,7 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
         except OSError:
             raise _damaged(saved_model) from None
         _set_up(converter, settings, points, granularity)
-        made.write_bytes(converter.convert())
+        made.write_bytes(_converted(converter))
     return Path(path)
 
 
@@ -141,7 +141,7 @@ def function_to_tflite(function, path, variant="int8", calibration=None, *, gran
         with warnings.catch_warnings():
             # it misses ranges for the inputs that only its older converter took
             warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-            made.write_bytes(converter.convert())
+            made.write_bytes(_converted(converter))
     return Path(path)
 
 
@@ -178,6 +178,13 @@ def qat_to_tflite(net, path):
 
     # not the int8-only set of operators: the converter takes that one with representative data only
     return function_to_tflite(chain, path, replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS"))
+
+
+def _converted(converter):
+    """Return the file that a converter makes, which may then run in this process."""
+    content = converter.convert()
+    sandbox.vouch(content)
+    return content
 
 
 def _settings(variant, granularity):
