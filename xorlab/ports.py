@@ -113,7 +113,7 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
     if len([length for length in exit_.made[1:] if length != 1]) > 1:
         raise ValueError(f"{path}: output {exit_} has shape {exit_.made}; a predictor answers with a number, or a row "
                          "of numbers, for each sample")
-    plan = Plan(runtime, graph.inputs, graph.outputs, (taken,), (str(exit_),), batch,
+    plan = Plan(runtime, graph.inputs, graph.outputs, _kinds(inputs, path), (taken,), (str(exit_),), batch,
                 bool(graph.state) or custom)
     return entry, exit_, plan
 
@@ -146,9 +146,12 @@ def arena_of(path) -> int:
     """Return the least arena in bytes with which TFLite Micro opens a file here; see firmware.tflite_micro_arena."""
     runtimes.require("tflm")
     content, graph = tflite_file.content_and_graph(path)
-    inputs, _ = of_graph(graph)
+    kinds = _kinds(of_graph(graph)[0], path)
+    return sandbox.micro_arena(content, Plan("tflm", graph.inputs, graph.outputs, kinds, (), (), None), path)
+
+
+def _kinds(inputs, path):
     for port in inputs:
         if port.dtype is None:
             raise ValueError(f"{path}: input {port} {port.problem}")
-    plan = Plan("tflm", graph.inputs, graph.outputs, (), (), None)
-    return sandbox.micro_arena(content, plan, [np.zeros(port.made, port.dtype) for port in inputs], path)
+    return tuple((port.dtype.str, port.made) for port in inputs)

@@ -240,7 +240,7 @@ def from_tflite(path, runtime="xnnpack", name=None, *, output: str | None = None
     runtimes.require(runtime)
     content, graph = tflite_file.content_and_graph(path)
     entry, exit_, plan = ports.plan_of(graph, runtime, path, output)
-    session = sandbox.opened(content, plan, [np.zeros(entry.made, entry.dtype)], path)
+    session = sandbox.opened(content, plan, path)
     name = name or f"{Path(path).stem} on {runtime}"
     sample = (entry.made if runtime == "tflm" else entry.shape)[1:]
 

@@ -23,6 +23,7 @@ class Plan:
     """How a file is run.
 
     runtime : a name in RUNTIMES.  inputs, outputs : tensor indices, in the file's order.
+    kinds : (dtype, shape) of each input as the file was made, for a trial run.
     taken : positions of the outputs that a run returns.  names : what errors call them.
     batch : how many samples one call takes; None if any number goes.
     reset : whether the file keeps state, which is cleared before each call.
@@ -30,6 +31,7 @@ class Plan:
     runtime: str
     inputs: tuple
     outputs: tuple
+    kinds: tuple
     taken: tuple
     names: tuple
     batch: int | None
@@ -55,6 +57,10 @@ class Model:
         """
         with self._one_at_a_time:
             return in_groups(self._interpreter.call, self.plan.batch, inputs, self.plan.names)
+
+    def try_once(self):
+        """Run zeros, of the shape that the file was made for; see run."""
+        self.run(*[np.zeros(shape, dtype) for dtype, shape in self.plan.kinds])
 
     def report(self):
         """Let TFLite Micro write to native stderr how it spent its arena."""

@@ -56,22 +56,21 @@ def _reference_digests():
     return frozenset(sha256(path.read_bytes()).digest() for path in folder.glob("*/*.tflite"))
 
 
-def opened(content: bytes, plan: Plan, trial: list, path) -> "Session":
+def opened(content: bytes, plan: Plan, path) -> "Session":
     """Open a TFLite file on a runtime and return its Session, after a trial run if it is foreign.
 
-    content : the file's bytes, which tflite_file has read.  trial : an array for each input, for one call.
-    path : what an error calls the file.
+    content : the file's bytes, which tflite_file has read.  path : what an error calls the file.
     Raises ValueError, in one sentence with the runtime's own first line, if the runtime refuses the file, crashes on
     it, or takes too long.
     """
-    return (Session if vouched(content) else _Guest)(content, plan, trial, path)
+    return (Session if vouched(content) else _Guest)(content, plan, path)
 
 
 class Session:
     """A file opened on a runtime in this process."""
 
-    def __init__(self, content, plan, trial, path):
-        self.content, self.plan, self.trial, self.path = content, plan, trial, path
+    def __init__(self, content, plan, path):
+        self.content, self.plan, self.path = content, plan, path
         self.arena = None
         refused = self._open()
         while refused and plan.runtime == "tflm" and WANT_OF_ARENA.search(refused) and self.arena < MOST_ARENA:
@@ -118,7 +117,7 @@ class _Guest(Session):
         def ask(helper):
             answer, _, heard = helper.request(
                 {"do": "open", "key": self._key, "plan": asdict(self.plan), "arena": self.arena, "report": report},
-                [np.frombuffer(self.content, np.uint8), *self.trial], SECONDS)
+                [np.frombuffer(self.content, np.uint8)], SECONDS)
             if "error" in answer:
                 return _words(answer["error"], heard)
             self._host, self._seconds, self.heard = helper.process, answer["seconds"], heard
@@ -144,13 +143,13 @@ class _Guest(Session):
                              "of its own, so nothing else is lost: take another runtime, or another file") from None
 
 
-def micro_arena(content: bytes, plan: Plan, trial: list, path) -> int:
+def micro_arena(content: bytes, plan: Plan, path) -> int:
     """Return the least arena in bytes, a multiple of 16, with which TFLite Micro opens a file on this computer.
 
     What it reports to have used at last is less for some files: it needs more while it prepares.
     Raises ValueError if it refuses the file.
     """
-    guest = _Guest(content, plan, trial, path)
+    guest = _Guest(content, plan, path)
     guest._ask(guest._opening(report=True))
     reported = int(re.search(r"Arena allocation total (\d+) bytes", guest.heard)[1])
     least = -(-reported // 16) * 16
@@ -176,8 +175,12 @@ def micro_arena(content: bytes, plan: Plan, trial: list, path) -> int:
 
 def _words(error, heard):
     """Return what a runtime said: the error's text, or what TFLite Micro wrote to native stderr instead."""
-    text = str(error).strip() or type(error).__name__
+    text = _text(error)
     return heard.strip() or text if text.startswith("TFLM") else text
+
+
+def _text(error):
+    return str(error).strip() or f"it gives no reason ({type(error).__name__})"
 
 
 def _quoted(words):
@@ -267,7 +270,7 @@ class _Helper:
     def _death(code, heard, seconds):
         if "Timeout (" in heard:
             return _Died(f"takes more than {seconds:.0f} s on", "", late=True)
-        lines = [line.strip() for line in heard.splitlines() if line.strip()]
+        lines = [line.strip() for line in heard.splitlines() if line.strip() and not line.startswith("INFO")]
         try:
             kind = signal.Signals(-code).name
         except (ValueError, TypeError):
@@ -316,19 +319,17 @@ def serve():
         try:
             answer, made = {"open": _open, "run": _run}[header["do"]](models, header, arrays)
         except Exception as error:
-            answer, made = {"error": str(error).strip() or type(error).__name__}, []
+            answer, made = {"error": _text(error)}, []
         faulthandler.cancel_dump_traceback_later()
         sys.stderr.flush()
         _send(answers, answer, made)
 
 
 def _open(models, header, arrays):
-    content, *trial = arrays
-    plan = Plan(**{key: tuple(value) if isinstance(value, list) else value for key, value in header["plan"].items()})
     models.pop(header["key"], None)
-    model = Model(content.tobytes(), plan, header["arena"])
+    model = Model(arrays[0].tobytes(), Plan(**header["plan"]), header["arena"])
     started = time.perf_counter()
-    model.run(*trial)
+    model.try_once()
     if header["report"]:
         model.report()
     models[header["key"]] = model
