@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 TYPES = {np.dtype(kind): getattr(schema.TensorType, name) for kind, name in (
     ("float32", "FLOAT32"), ("float64", "FLOAT64"), ("int8", "INT8"), ("uint8", "UINT8"), ("int16", "INT16"),
-    ("int32", "INT32"), ("int64", "INT64"), ("bool", "BOOL"))}
+    ("int32", "INT32"), ("int64", "INT64"), ("bool", "BOOL"), ("uint32", "UINT32"))}
 
 
 def unpacked(content):
@@ -17,6 +17,13 @@ def packed(model):
     builder = flatbuffers.Builder(4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def flexible_map(**numbers):
+    """Return a FlexBuffer of a map of small whole numbers, as custom operators keep their options."""
+    from flatbuffers import flexbuffers
+
+    return bytes(flexbuffers.Dumps(numbers))
 
 
 class Maker:

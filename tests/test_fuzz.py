@@ -79,7 +79,7 @@ def test_a_runtime_on_damaged_files_refuses_in_a_sentence_or_follows_the_weights
         path.write_bytes(damaged(rng))
         made.append(read_or_refused(lambda path: predictors.from_tflite(path, runtime), path))
         net = read_or_refused(lambda path: IntegerMLP.from_tflite(path, FOLLOWS[runtime]), path)
-        if None not in (made[-1], net):
+        if None not in (made[-1], net) and made[-1].sample == (net.width,):
             codes = read_or_refused(lambda _, p=made[-1]: p.codes(q), path)
             assert codes is None or np.array_equal(codes, net.codes(q))
             compared += codes is not None

@@ -3,6 +3,7 @@
 One check for every runtime: several inputs or outputs, an integer end with a scale or without, a float end, a fixed
 batch, and state are each handled rightly or refused in a sentence that names them.
 """
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from xorlab import runtimes, sandbox, tflite_file
 from xorlab.rules import Affine
 from xorlab.runtimes import Plan
 
+# operators that give as many numbers as they take
+AS_MANY = {"ABS", "CAST", "DEQUANTIZE", "ELU", "EXP", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "NEG",
+           "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "SOFTMAX", "SQRT", "SQUARE", "TANH"}
 QUANTIZED = ("int8", "uint8", "int16", "uint16", "int32")       # types whose codes may stand for real numbers
 
 
@@ -107,6 +111,8 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
     batch = entry.made[0] if fixed else None
     if batch == 0:
         raise ValueError(f"{path}: input {entry} was made for a batch of 0 samples")
+    if runtime == "tflm":
+        _check_sizes(graph, path)
     if batch and batch > 1 and exit_.made[:1] != (batch,):
         raise ValueError(f"{path}: input {entry} takes {batch} samples and output {exit_} has shape {exit_.made}; "
                          f"a predictor needs a row for each; convert the model for batches of any size")
@@ -116,6 +122,19 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
     plan = Plan(runtime, graph.inputs, graph.outputs, _kinds(inputs, path), (taken,), (str(exit_),), batch,
                 bool(graph.state) or custom)
     return entry, exit_, plan
+
+
+def _check_sizes(graph, path):
+    """Refuse shapes that contradict an operator: TFLite Micro believes them and reads beyond its tensors.
+
+    LiteRT works its shapes out itself.
+    """
+    for op in graph.operators:
+        if op.name in AS_MANY and op.inputs and op.outputs:
+            before, after = (graph.tensors[ends[0]] for ends in (op.inputs, op.outputs))
+            if math.prod(before.shape) != math.prod(after.shape):
+                raise ValueError(f"{path}: operator {op.name} makes tensor {after.name} of shape {after.shape} from "
+                                 f"{before.name} of shape {before.shape}; it gives as many numbers as it takes")
 
 
 def chosen(ports: list[Port], what: str, path, name: str | None = None) -> int:

@@ -211,7 +211,7 @@ def _over_reals(call, name, entry, exit_):
     def run(x):
         (out,) = runtimes.in_groups(call, batch, [entry.encode(x)], [str(exit_)])
         # only where the shape of inputs is known: else an axis too many could come from the inputs
-        return exit_.decode(_without_ones(out) if entry.shape else out)
+        return exit_.decode(_rows(out, exit_, name) if entry.shape else out)
 
     return Predictor(run, name, entry.shape[1:] or None)
 
@@ -245,7 +245,7 @@ def from_tflite(path, runtime="xnnpack", name=None, *, output: str | None = None
     sample = (entry.made if runtime == "tflm" else entry.shape)[1:]
 
     def run(values):
-        return _without_ones(session.run(values)[0])
+        return _rows(session.run(values)[0], exit_, path)
 
     if entry.affine and exit_.affine:
         return QuantizedPredictor(run, name, sample, entry.affine, exit_.affine)
@@ -319,9 +319,16 @@ def _one_row_each(out, n):
     return out
 
 
-def _without_ones(out):
-    """Drop the axes of length 1 that convolutions leave behind the first: (n, 1, 1, 10) is (n, 10)."""
-    return out.reshape(len(out), *[length for length in out.shape[1:] if length != 1])
+def _rows(out, port, path):
+    """Drop the axes of length 1 that convolutions leave behind the first: (n, 1, 1, 10) is (n, 10).
+
+    Raises ValueError if more than a row of numbers is left for each sample.
+    """
+    lengths = [length for length in out.shape[1:] if length != 1]
+    if len(lengths) > 1:
+        raise ValueError(f"{path}: output {port} came out with shape {out.shape}; a predictor answers with a number, "
+                         "or a row of numbers, for each sample")
+    return out.reshape(len(out), *lengths)
 
 
 def _first_line(error):
