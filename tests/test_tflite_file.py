@@ -56,9 +56,9 @@ def test_further_graphs_are_read_beside_the_main_one(saved):
 
 @pytest.mark.parametrize("spoil, says", [
     (lambda m: setattr(m.model, "subgraphs", []), "it holds no graph"),
-    (lambda m: setattr(m.graph, "inputs", np.int32([9])), "the graph's inputs names tensor 9, and there are 4"),
-    (lambda m: setattr(m.graph, "outputs", np.int32([-1])), "the graph's outputs names tensor -1"),
-    (lambda m: setattr(m.graph.operators[0], "inputs", np.int32([0, 2, 4])), "operator FULLY_CONNECTED names tensor 4"),
+    (lambda m: setattr(m.graph, "inputs", np.int32([9])), "the graph's inputs lead to tensor 9, and there are 4"),
+    (lambda m: setattr(m.graph, "outputs", np.int32([-1])), "the graph's outputs lead to tensor -1"),
+    (lambda m: setattr(m.graph.operators[0], "inputs", np.int32([0, 2, 4])), "the ends of operator FULLY_CONNECTED lead to tensor 4"),
     (lambda m: setattr(m.graph.operators[0], "opcodeIndex", 7), "an operator has the code 7, and there are 1"),
     (lambda m: setattr(m.graph.tensors[2], "buffer", 9), "tensor w has its content in buffer 9, and there are 3"),
     (lambda m: setattr(m.graph.tensors[2], "type", 99), "tensor w has the type 99, which the format does not know"),

@@ -178,7 +178,7 @@ def _operator(operator, codes, tensors):
         raise tflite_format.Damaged(f"an operator has the code {operator.opcodeIndex}, and there are {len(codes)}")
     name = codes[operator.opcodeIndex]
     fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
-    inputs, outputs, _ = (_indices(ends, tensors, -1, f"operator {name}")
+    inputs, outputs, _ = (_indices(ends, tensors, -1, f"the ends of operator {name}")
                           for ends in (operator.inputs, operator.outputs, operator.intermediates))
     return Operator(name, _members("ActivationFunctionType").get(fused) or f"number {fused}", inputs, outputs)
 
@@ -194,7 +194,7 @@ def _indices(ends, tensors, lowest, what):
     ends = tuple(map(int, _listed(ends)))
     wrong = [i for i in ends if not lowest <= i < tensors]
     if wrong:
-        raise tflite_format.Damaged(f"{what} names tensor {wrong[0]}, and there are {tensors}")
+        raise tflite_format.Damaged(f"{what} lead to tensor {wrong[0]}, and there are {tensors}")
     return ends
 
 
