@@ -186,7 +186,9 @@ def random_steps(rng):
         if hidden == "relu" and rng.random() < 2 / 3:           # another output scale
             middle = line(middle.scale / 3, middle.scale * 3)
         steps.append(Relu(steps[-1].output, middle, 6.0 if hidden == "relu6" else math.inf))
-    steps += [layer((1, width), middle, logits, 1), Logistic(logits, SIGMOID_CODES)]
+    steps.append(layer((1, width), middle, logits, 1))
+    if rng.random() < 0.5:
+        steps.append(Logistic(logits, SIGMOID_CODES))
     kind = "per channel" if per_channel else "per tensor"
     return f"{hidden}, {width} units, {kind}{', powers of two' if powers_of_two else ''}", steps
 
@@ -202,6 +204,6 @@ def random_file(rng):
     described, steps = random_steps(rng)
     parts = {"reshapes": rng.choice([None, "input", "option"]), "bias": str(rng.choice(["tensor", "-1", "none"])),
              "names": bool(rng.random() < 0.5), "share": bool(rng.random() < 0.5),
-             "signature": bool(rng.random() < 0.5), "float_ends": tuple(map(bool, rng.random(2) < 0.3))}
+             "signature": bool(rng.random() < 0.5), "float_ends": (bool(rng.random() < 0.3),) * 2}
     changed = ", ".join(f"{part} {value}" for part, value in parts.items() if value != PLAIN[part])
     return f"{described}; {changed or 'nothing left out'}", tflite_of(steps, **parts)
