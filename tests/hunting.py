@@ -11,10 +11,10 @@ from xorlab.rules import CODES, RULES, SIGMOID_CODES, Affine, Layer, Logistic, R
 
 def candidates():
     """Return {name: Rule}: every rule, and every rule's rounding with the factors as each other one prepares them."""
-    mixed = {f"{name} with the factors of {other}": replace(RULES[name], scales=RULES[other].scales, alone=None)
-             for name, other in itertools.product(("tflm", "ruy", "single", "reference", "xnnpack"),
-                                                  ("tflm", "ruy", "xnnpack")) if RULES[name].scales != RULES[other].scales}
-    return {name: RULES[name] for name in ("tflm", "ruy", "single", "reference", "xnnpack")} | mixed
+    rules = {name: RULES[name] for name in ("tflm", "ruy", "single", "reference", "xnnpack")}
+    return rules | {f"{name} with the factors of {other}": replace(rule, scales=RULES[other].scales, alone=None)
+                    for name, rule in rules.items() for other in ("tflm", "ruy", "xnnpack")
+                    if rule.scales != RULES[other].scales}
 
 
 def near_tie(rng):

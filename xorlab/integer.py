@@ -8,8 +8,8 @@ from xorlab import data, tflite_file
 from xorlab.fixed_point import round_half_away
 from xorlab.rules import RULES, SIGMOID_CODES, Affine, Layer, Logistic, Relu
 
-KNOWN = ("FULLY_CONNECTED (with NONE, RELU or RELU6), RELU, RELU6, LOGISTIC and RESHAPE, between a QUANTIZE from float32 "
-         "at the start and a DEQUANTIZE at the end")
+KNOWN = ("FULLY_CONNECTED (with NONE, RELU or RELU6), RELU, RELU6, LOGISTIC and RESHAPE, between a QUANTIZE from "
+         "float32 at the start and a DEQUANTIZE at the end")
 ELSEWHERE = "predictors.from_tflite runs such a file on a runtime"
 CEILINGS = {"NONE": math.inf, "RELU": math.inf, "RELU6": 6.0}
 SHOWN = 4                                   # products that `explain` writes out before it says "and so on"
@@ -237,9 +237,9 @@ def _layer(operator, tensors, source, target):
     indices = [i for i in operator.inputs[1:] if i >= 0]            # a bias left out is no input, or an input of -1
     weights, biases = tensors[indices[0]], [tensors[i] for i in indices[1:]]
     if weights.dtype != "INT8" or weights.zero_points.any() or weights.data is None or weights.data.ndim != 2:
-        raise ValueError(f"weights {_called(tensors, indices[0])} are {weights.dtype} of shape {weights.shape} with zero "
-                         f"points {weights.zero_points}{'' if weights.data is not None else ', computed'}; IntegerMLP "
-                         "wants constant symmetric int8 weights (units, inputs)")
+        raise ValueError(f"weights {_called(tensors, indices[0])} are {weights.dtype} of shape {weights.shape} with "
+                         f"zero points {weights.zero_points}{'' if weights.data is not None else ', computed'}; "
+                         "IntegerMLP wants constant symmetric int8 weights (units, inputs)")
     numbers = np.zeros(len(weights.data), np.int64)
     for tensor in biases:
         if tensor.dtype != "INT32" or tensor.data is None or tensor.data.shape != numbers.shape:
@@ -260,8 +260,8 @@ def _check_rows(graph, path):
             for i, codes in ((operator.inputs[0], shape[1]), (operator.outputs[0], shape[0])):
                 if math.prod(graph.tensors[i].shape) != samples * codes:
                     raise ValueError(
-                        f"{path}: {_called(graph.tensors, i)} has shape {graph.tensors[i].shape} beside weights of shape "
-                        f"{shape}; IntegerMLP runs a layer over whole samples, {codes} codes for each; {ELSEWHERE}")
+                        f"{path}: {_called(graph.tensors, i)} has shape {graph.tensors[i].shape} beside weights of "
+                        f"shape {shape}; IntegerMLP runs a layer over whole samples, {codes} codes for each; {ELSEWHERE}")
 
 
 def _line(tensors, index, path):

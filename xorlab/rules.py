@@ -104,11 +104,7 @@ class Layer:
 
         Raises ValueError for a sum that does not fit into 32 bits: runtimes have no answer in common there.
         """
-        acc = (codes.astype(np.int64) - self.input.zero_point) @ self.weights.T + self.biases
-        if acc.size and not -(2**31) <= acc.min() <= acc.max() < 2**31:
-            raise ValueError(f"a layer's sums reach from {acc.min():,} to {acc.max():,} on these codes, which does not "
-                             "fit into 32 bits; scale its weights or its bias down")
-        return acc
+        return in_32_bits((codes.astype(np.int64) - self.input.zero_point) @ self.weights.T + self.biases)
 
     def scales(self):
         """Return what an accumulator's unit is worth in output steps, float64, one for the layer or for each unit."""
@@ -149,8 +145,17 @@ class Relu:
 
 
 
+def in_32_bits(sums):
+    """Return sums as they are.  Raises ValueError if one does not fit into 32 bits, where runtimes wrap around."""
+    low, high = np.min(sums, initial=0), np.max(sums, initial=0)
+    if low < -(2**31) or high >= 2**31:
+        raise ValueError(f"a layer's sums, in steps of its input or of its output, reach from {low:,.0f} to {high:,.0f}; "
+                         "beyond 32 bits runtimes wrap around, each in its way; take smaller weights, biases or scales")
+    return sums
+
+
 def _high_product(acc, multiplier, shift):
-    return doubling_high_multiply(acc << np.maximum(shift, 0), multiplier)
+    return doubling_high_multiply(in_32_bits(acc << np.maximum(shift, 0)), multiplier)
 
 
 def _round_twice_away(acc, multiplier, shift):
@@ -176,7 +181,7 @@ def _in_integers(round_product):
 
 
 def _in_float64(acc, scales):
-    return round_half_away(acc * scales)
+    return round_half_away(in_32_bits(acc * scales))
 
 
 def _in_float32(acc, scales):
