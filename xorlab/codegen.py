@@ -16,13 +16,18 @@ WRITTEN_OUT = 64            # a layer of up to so many weights is written out un
 INT32 = (-(2**31), 2**31 - 1)
 ANY = 1 << 62               # a bound that does not bind
 C_RULES = ("tflm", "tinymind")
-RESERVED = set("""alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t
-class compl concept const const_cast consteval constexpr constinit continue co_await co_return co_yield decltype default
-delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long main mutable
-namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires
-restrict return short signed sizeof static static_assert static_cast struct switch template this thread_local throw true
-try typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq
-""".split())                                    # of C23 and C++20, and what no function of ours can be called
+RESERVED = {                # keywords of C23 and C++20, and main
+    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
+    "char", "char8_t", "char16_t", "char32_t", "class", "compl", "concept", "const", "const_cast", "consteval",
+    "constexpr", "constinit", "continue", "co_await", "co_return", "co_yield", "decltype", "default", "delete",
+    "do", "double", "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for",
+    "friend", "goto", "if", "inline", "int", "long", "main", "mutable", "namespace", "new", "noexcept", "not",
+    "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register",
+    "reinterpret_cast", "requires", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert",
+    "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef",
+    "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using", "virtual", "void", "volatile",
+    "wchar_t", "while", "xor", "xor_eq",
+}
 OWN_NAMES = r"(weights|biases|table)_\d+|u?int(ptr|max|(_fast|_least)?\d+)_t|U?INT\w*_(C|MIN|MAX)"
 ESP32 = Path(__file__).parent / "esp32"         # the example's files, with @NAME@ where a net's numbers go
 
@@ -131,7 +136,7 @@ def write_c(net, directory, name="xor_net"):
     The code equals the net on every input: `void name(const int8_t input[], int8_t output[])`. Layers of up to 64
     weights are written out, larger ones are loops. It needs right shifts of negative numbers to be arithmetic, as
     every compiler for ARM, RISC-V, Xtensa and x86 makes them.
-    Of a net from a file with float32 ends it is the int8 core: the caller makes and reads the codes, as the header says.
+    Of a file with float32 ends it is the int8 core: the caller makes and reads the codes, as the header says.
     Raises ValueError for a rule that needs floats or another rounding, for sums beyond 32 bits, or for a name that is
     none in C.  Returns (header path, source path).
     """
@@ -253,7 +258,7 @@ def _check_sums(number, weights, biases, values, reach, scales):
     with_zero = replace(values, low=np.minimum(values.low, 0), high=np.maximum(values.high, 0))
     shifts = np.array([max(quantize_multiplier(scale)[1], 0) for scale in scales])
     try:
-        for start in (biases, 0 * biases):                      # loops begin with the bias, written-out sums end with it
+        for start in (biases, 0 * biases):              # loops begin with the bias, written-out sums end with it
             in_32_bits(_reach(weights, start, with_zero))
         in_32_bits(reach << shifts)
     except ValueError as error:

@@ -261,7 +261,7 @@ def _check_rows(graph, path):
                 if math.prod(graph.tensors[i].shape) != samples * codes:
                     raise ValueError(
                         f"{path}: {_called(graph.tensors, i)} has shape {graph.tensors[i].shape} beside weights of "
-                        f"shape {shape}; IntegerMLP runs a layer over whole samples, {codes} codes for each; {ELSEWHERE}")
+                        f"shape {shape}; IntegerMLP runs a layer over whole samples, {codes} codes each; {ELSEWHERE}")
 
 
 def _line(tensors, index, path):

@@ -149,7 +149,7 @@ def in_32_bits(sums):
     """Return sums as they are.  Raises ValueError if one does not fit into 32 bits, where runtimes wrap around."""
     low, high = np.min(sums, initial=0), np.max(sums, initial=0)
     if low < -(2**31) or high >= 2**31:
-        raise ValueError(f"a layer's sums, in steps of its input or of its output, reach from {low:,.0f} to {high:,.0f}; "
+        raise ValueError(f"a layer's sums, before or after they are scaled up, reach from {low:,.0f} to {high:,.0f}; "
                          "beyond 32 bits runtimes wrap around, each in its way; take smaller weights, biases or scales")
     return sums
 
