@@ -189,7 +189,7 @@ def from_firmware(firmware, name=None):
 
 
 def answers(predictor, x):
-    """Return predictor(x), checked: float32 (n,) or (n, classes), finite.
+    """Return predictor(x), checked: float32 (n,) or (n, classes), finite; a column (n, 1) becomes (n,).
 
     For code that takes a student's own function. Raises TypeError or ValueError that says what a predictor is.
     """
@@ -199,9 +199,11 @@ def answers(predictor, x):
     if not callable(predictor):
         raise TypeError(f"{name} cannot be called; a predictor is a function from points (n, 2) to outputs (n,)")
     out = np.asarray(predictor(x), dtype=np.float32)
-    if out.ndim not in (1, 2) or len(out) != len(x):
+    if out.ndim not in (1, 2) or len(out) != len(x) or not out.size:
         raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},), "
                          f"or ({len(x)}, classes)")
+    if out.ndim == 2 and out.shape[1] == 1:         # or its classes would be the largest of one: always 0
+        out = out[:, 0]
     if not np.isfinite(out).all():
         raise ValueError(f"{name} returned NaN or infinity; its weights or formula overflow somewhere")
     return out
