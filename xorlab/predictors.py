@@ -198,7 +198,12 @@ def answers(predictor, x):
         raise TypeError(f"{name} is a PyTorch module; wrap it first: predictors.from_torch(model)")
     if not callable(predictor):
         raise TypeError(f"{name} cannot be called; a predictor is a function from points (n, 2) to outputs (n,)")
-    out = np.asarray(predictor(x), dtype=np.float32)
+    given = predictor(x)
+    try:
+        out = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:      # ragged rows, text, a tensor that wants its gradient
+        raise TypeError(f"{name} must return an array of numbers, got {type(given).__name__}: "
+                        f"{_first_line(error)}") from None
     if out.ndim not in (1, 2) or len(out) != len(x) or not out.size:
         raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},), "
                          f"or ({len(x)}, classes)")
