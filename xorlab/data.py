@@ -53,8 +53,8 @@ def dense(n=1000, *, seed=0):
 
 def grid(n=101):
     """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
-    if n < 2:
-        raise ValueError(f"a grid needs at least 2 points a side, got {n}")
+    if not (isinstance(n, (int, np.integer)) and n >= 2):
+        raise ValueError(f"a grid needs a whole number of points a side, at least 2, got {n!r}")
     steps = np.linspace(0, 1, n, dtype=np.float32)
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
 
