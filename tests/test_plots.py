@@ -214,10 +214,10 @@ def test_a_smaller_reach_shows_small_differences_and_says_what_is_beyond():
 
 def test_outputs_beyond_the_colours_are_said():
     ax = plots.surface(lambda x: 2 * x[:, 0] - 0.25, side=5, title="steep")
-    assert ax.get_title() == "steep\n(outputs -0.25 to 1.8; colours end at 0 and 1)"
+    assert ax.get_title() == "steep\n(outputs -0.25 to 1.8, colours 0 to 1)"
     assert "on 60% of it" in ax.figure.alt_text and "from -0.25 to 1.75" in ax.figure.alt_text    # -0.25, 1.25, 1.75
     assert ax.images[0].colorbar.extend == "both"
-    assert plots.frame(np.full((3, 3), 1.5)).get_title() == "(outputs 1.5 to 1.5; colours end at 0 and 1)"
+    assert plots.frame(np.full((3, 3), 1.5)).get_title() == "(outputs 1.5 to 1.5, colours 0 to 1)"
     for inside in (data.xor, lambda x: 1.0001 * x[:, 0]):
         ax = plots.surface(inside, title="inside")
         assert ax.get_title() == "inside" and "Beyond" not in ax.figure.alt_text

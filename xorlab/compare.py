@@ -98,11 +98,11 @@ def _other_classes(first, second):
 
 
 def _tie_notes(dimensions, other_class, ties, by_tie):
-    if not ties:
+    if not (ties and other_class):
         return []
-    tie = "exactly 0.5" if dimensions == 1 else "with two equal largest values"
-    among = f"; {by_tie:,} of the {other_class:,} with another class are among them" if other_class else ""
-    return [f"On {ties:,} {'input' if ties == 1 else 'inputs'} an answer is {tie}, a tie and no class{among}."]
+    tie = "is exactly 0.5" if dimensions == 1 else "has two equal largest values"
+    return [f"On {ties:,} {'input' if ties == 1 else 'inputs'} an answer {tie}, a tie and no class; "
+            f"{by_tie:,} of the {other_class:,} with another class are among them."]
 
 
 def _cut_off(p, x):

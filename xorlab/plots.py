@@ -82,7 +82,7 @@ def beyond_colours(z):
     low, high = np.min(z), np.max(z)
     if low >= -SHADE and high <= 1 + SHADE:
         return ""
-    return f"(outputs {low:.2g} to {high:.2g}; colours end at 0 and 1)"
+    return f"(outputs {low:.2g} to {high:.2g}, colours 0 to 1)"
 
 
 def difference(a, b, ax=None, *, side=SIDE, title=None, reach=None, inputs=None, at=None, span=(0, 1)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from xorlab import data, files
 from xorlab.rules import Affine
-from xorlab.streams import quiet
+from xorlab.streams import quiet, say
 
 LITERT_KERNELS = {                                  # runtime -> LiteRT's name for that set of kernels
     "xnnpack": "AUTO",                              # LiteRT's default: hand over to XNNPACK
@@ -32,6 +32,7 @@ class Predictor:
         self._run, self.name, self.sample = run, name, sample
 
     def __call__(self, x):
+        say(data.point_notes(x))            # codes belong into codes(q)
         x = data.points(x)
         self._check_shape(x)
         return _one_row_each(self._run(x), len(x)).astype(np.float32, copy=False)
