@@ -244,6 +244,12 @@ def test_two_classes_are_drawn_as_the_probability_of_class_1():
         plots.surface(lambda x: np.zeros((len(x), 3)), side=5)
 
 
+def test_a_plateau_of_ties_is_said_and_solves_no_corner():
+    ax = plots.surface(predictors.from_tflite(models.reference_file("sigmoid-2-3-1", "int8-middle.tflite")))
+    assert "above 0.5 on 91% of it, exactly 0.5 on 9%, 2 of 4 corners right" in ax.figure.alt_text
+    assert "exactly" not in plots.surface(lambda x: x[:, 0]).figure.alt_text            # a line of ties
+
+
 def test_a_tie_has_no_region():
     ax = plots.regions(lambda x: x[:, 0], side=5)
     picture = ax.images[0].get_array()

@@ -72,8 +72,10 @@ def _surface(z, ax, title, span=(0, 1), inputs=None, meaning="output"):
         right = f", {int(compare.right(corners, data.corners()[1]).sum())} of 4 corners right"
     beyond = np.mean((z < -SHADE) | (z > 1 + SHADE))
     clipped = f" Beyond the colours' ends, 0 and 1, on {_share(beyond)} of it." if beyond else ""
+    tied = z == 0.5
+    ties = f", exactly 0.5 on {_share(tied)}" if tied.mean() > 0.05 else ""         # a plateau; a line is less
     describe(ax, f"Surface over {where}, {title}: {meaning} from {low:.2f} to {high:.2f}, "
-                 f"above 0.5 on {_share(z > 0.5)} of it{right}.{clipped}")
+                 f"above 0.5 on {_share(z > 0.5)} of it{ties}{right}.{clipped}")
     return ax
 
 
