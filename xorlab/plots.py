@@ -505,8 +505,7 @@ def _square(predictor, side, inputs=None, at=None, span=(0, 1)):
             how = ("plots.response draws its curve" if size == 1 else
                    "plots.surface draws a slice of two, with inputs=(0, 1) and at=, a point that gives the others")
             raise ValueError(f"{name_of(predictor)} takes {size} {'input' if size == 1 else 'inputs'}; {how}")
-        sample = getattr(predictor, "sample", None) or (2,)
-        return grid.reshape(-1, *sample)
+        return grid.reshape(-1, *(predictor.sample if size else (2,)))
     return _with_others(grid, name_of(predictor), getattr(predictor, "sample", None), inputs, at, np.float32)
 
 
@@ -528,10 +527,12 @@ def _with_others(pairs, name, sample, inputs, at, dtype):
     if len(set(chosen)) != 2 or len(chosen) != 2 or not all(
             isinstance(i, (int, np.integer)) and 0 <= i < at.size for i in chosen):
         raise ValueError(f"inputs must be two different whole numbers from 0 to {at.size - 1}, got {inputs}")
-    if np.dtype(dtype).kind in "iu" and (at != at.astype(dtype)).any():
+    with np.errstate(invalid="ignore"):                 # a number that is no code is refused below
+        fixed = at.astype(dtype)
+    if np.dtype(dtype).kind in "iu" and (at != fixed).any():
         raise ValueError(f"at must be {dtype} codes; got numbers from {at.min():g} to {at.max():g}. Quantize points "
                          "with .input.quantize(x)")
-    made = np.tile(at.astype(dtype).ravel(), (len(pairs), 1))
+    made = np.tile(fixed.ravel(), (len(pairs), 1))
     made[:, chosen] = pairs
     return made.reshape(-1, *at.shape)
 
