@@ -174,17 +174,6 @@ def test_the_header_tells_of_the_ends_that_the_code_leaves_out(ends, says, tmp_p
     assert source.read_text() == codegen.write_c(IntegerMLP(steps), tmp_path)[1].read_text()
 
 
-@pytest.mark.parametrize("edit, parts, says", [
-    (lambda steps: steps, {"float_ends": (True, True)}, "takes or gives float32"),
-    (lambda steps: [replace(steps[0], input=Affine(0.5, 0)), *steps[1:]], {}, "not the same net")])
-def test_an_esp32_example_speaks_int8_to_the_file_of_the_same_net(edit, parts, says, tmp_path):
-    net = IntegerMLP.from_torch(models.reference())
-    (tmp_path / "net.tflite").write_bytes(tflite_of(edit(net.steps), **parts))
-    with pytest.raises(ValueError, match=says):
-        codegen.write_esp32(net, tmp_path / "example", tmp_path / "net.tflite")
-    assert not (tmp_path / "example").exists()
-
-
 def test_a_compiler_error_is_one_sentence(tmp_path):
     bad = tmp_path / "bad.c"
     bad.write_text("int main(void) { return nothing; }")

@@ -10,7 +10,6 @@ import numpy as np
 
 from xorlab import data, files, tflite_file
 from xorlab.fixed_point import quantize_multiplier
-from xorlab.integer import IntegerMLP
 from xorlab.rules import RULES, Layer, Logistic, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
@@ -451,16 +450,13 @@ def write_esp32(net, directory, tflite_path=None):
     net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or empty folder.
     tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array.
     The README in the folder says what of it was compiled and run, and what was not.
-    Raises ValueError for another shape, a net that gets a corner wrong, or a file with other ends than the net;
-    FileExistsError if the folder is in use.
+    Raises ValueError for another shape or a net that gets a corner wrong; FileExistsError if the folder is in use.
     Returns the directory.
     """
     directory = Path(directory)
     if directory.exists() and (directory.is_file() or any(directory.iterdir())):
         raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
     values = _esp32_values(net)
-    if tflite_path:
-        _check_takes_codes_of(net, tflite_path)
     with files.replacing(directory) as made:
         shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"))
         write_c(net, made / "components" / "xor_net")
@@ -488,17 +484,6 @@ def _esp32_values(net):
         raise ValueError("the net gets a corner of XOR wrong; train it from another start first")
     rows = [f"    {{{{{a}, {b}}}, {code}, {int(label)}}}," for (a, b), code, label in zip(q, codes, y, strict=True)]
     return {"ZERO": q[0, 0], "ONE": q[3, 0], "HALF": half, "CORNERS": "\n".join(rows)}
-
-
-def _check_takes_codes_of(net, tflite_path):
-    """Raise ValueError unless the file takes and gives int8 codes, of the same input as the net."""
-    file = IntegerMLP.from_tflite(tflite_path)
-    if any(file.float_ends):
-        raise ValueError(f"{tflite_path} takes or gives float32, and the example speaks int8 to it; convert the net "
-                         "with int8 ends (export variant int8)")
-    if (file.width, file.outputs, file.input) != (net.width, net.outputs, net.input):
-        raise ValueError(f"{tflite_path} has {file.width} inputs, {file.outputs} outputs and input codes {file.input}; "
-                         f"the net has {net.width}, {net.outputs} and {net.input}: it is not the same net")
 
 
 def _check_name(name):

@@ -13,11 +13,10 @@ alignas(16) uint8_t arena[@ARENA@];
 
 extern "C" void app_main()
 {
-    tflite::MicroMutableOpResolver<5> operators;
+    tflite::MicroMutableOpResolver<4> operators;
     operators.AddFullyConnected();
     operators.AddLogistic();
     operators.AddRelu();
-    operators.AddRelu6();
     operators.AddReshape();
     tflite::MicroInterpreter interpreter(tflite::GetModel(model_tflite), operators, arena, sizeof arena);
     if (interpreter.AllocateTensors() != kTfLiteOk) {
