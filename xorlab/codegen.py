@@ -10,7 +10,7 @@ import numpy as np
 
 from xorlab import data, files, tflite_file
 from xorlab.fixed_point import quantize_multiplier
-from xorlab.rules import RULES, Layer, Logistic, in_32_bits
+from xorlab.rules import RULES, Layer, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
@@ -232,9 +232,9 @@ def _layer(layer, number, values, rule, constants, lines):
     _check_sums(number, layer.weights, biases, values, reach, scales)
     scalings = _scalings(scales, reach, clamp)
     made = f"v{number}"
-    relu = ", ReLU" if layer.lowest == layer.output.zero_point else ""
-    relu += "6" * (layer.ceiling == 6)
-    lines += [f"/* operator {number}: {inputs} codes in, {units} out{relu} */", f"int32_t {made}[{units}];"]
+    fused = _fused(layer).replace(" with", ",")
+    lines += [f"/* operator {number}: {inputs} codes in, {units} out{fused} */",
+              f"int32_t {made}[{units}];"]
     if layer.weights.size <= WRITTEN_OUT:
         for i in range(units):
             lines += textwrap.wrap(f"acc = {_products(layer.weights[i], values.name, biases[i])};", 100,
@@ -251,6 +251,13 @@ def _layer(layer, number, values, rule, constants, lines):
     lines.append("")
     low, high = (np.array([scaling.steps(acc) for scaling, acc in zip(scalings, end, strict=True)]) for end in reach)
     return _Values(made, layer.output.zero_point, np.clip(low, *clamp), np.clip(high, *clamp))
+
+
+def _fused(step):
+    """Return what a layer's sums end with; an output whose codes begin at 0 has a ReLU's effect."""
+    if not isinstance(step, Layer) or step.lowest != step.output.zero_point:
+        return ""
+    return " with ReLU" if step.ceiling == math.inf else " with ReLU6"
 
 
 def _check_sums(number, weights, biases, values, reach, scales):
@@ -350,11 +357,10 @@ def write_weights_header(net, path):
     Raises ValueError for any other net.
     Source: TinyMind's examples/pytorch_quant/xor (github.com/danmcleran/tinymind).
     """
-    kinds = [type(step) for step in net.steps]
-    relu_first = net.steps[0].output.zero_point == getattr(net.steps[0], "lowest", None)
-    if kinds != [Layer, Layer, Logistic] or not relu_first or any(layer.ceiling < math.inf for layer in net.steps[:2]):
+    kinds = [type(step).__name__ + _fused(step) for step in net.steps]
+    if kinds not in (["Layer with ReLU", f"Layer{end}", "Logistic"] for end in ("", " with ReLU")):
         raise ValueError("TinyMind's XOR program runs a layer with ReLU, a layer and a sigmoid; this net has "
-                         + ", ".join(kind.__name__ for kind in kinds))
+                         + ", ".join(kinds))
     if any(len(layer.weight_scales) > 1 for layer in net.steps[:2]):
         raise ValueError("TinyMind's XOR program takes one weight scale a layer, this net has one a unit; "
                          "make the net with IntegerMLP.from_torch")
