@@ -38,6 +38,8 @@ class Predictor:
         if self.sample is None:
             return
         given = x.shape[1:]
+        if given == self.sample:
+            return
         if len(given) != len(self.sample) or any(
                 length not in (None, there) for length, there in zip(self.sample, given, strict=True)):
             shape = ", ".join(["n", *("any" if length is None else str(length) for length in self.sample)])
@@ -336,6 +338,8 @@ def _rows(out, port, path):
 
     Raises ValueError if more than a row of numbers is left for each sample.
     """
+    if out.ndim <= 2:
+        return out
     lengths = [length for length in out.shape[1:] if length != 1]
     if len(lengths) > 1:
         raise ValueError(f"{path}: output {port} came out with shape {out.shape}; a predictor answers with a number, "

@@ -80,25 +80,33 @@ def in_groups(call: Callable, batch: int | None, inputs: tuple, names: tuple) ->
         raise ValueError("there must be at least one sample, got none")
     if batch is None:
         return _rows(call(*inputs), n, names)
-    made = []
+    made = []                       # whole arrays: to collect thousands of small ones takes longer than a small net
     for start in range(0, n, batch):
         group = [x[start : start + batch] for x in inputs]
         missing = batch - len(group[0])
         if missing:
             group = [np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) for x in group]
         out = call(*group)
-        if batch == 1:
-            out = [one if one.shape[:1] == (1,) else one[None] for one in out]
-        made.append(_rows(out, batch, names))
-    return [np.concatenate(parts)[:n] for parts in zip(*made, strict=True)]
+        if not made:
+            made = [np.empty((n, *(one.shape if batch == 1 and one.shape[:1] != (1,) else _row(one, batch, name))),
+                             one.dtype) for one, name in zip(out, names, strict=True)]
+        for whole, part in zip(made, out, strict=True):
+            whole[start : start + batch] = part if batch == 1 else part[: n - start]
+    return made
 
 
 def _rows(outputs, n, names):
     for out, name in zip(outputs, names, strict=True):
-        if out.shape[:1] != (n,):
-            raise ValueError(f"output {name} came out with shape {out.shape} for {n} samples; "
-                             "it must have a row for each")
+        _row(out, n, name)
     return outputs
+
+
+def _row(out, n, name):
+    """Return the shape of one sample's answer in an output of n samples."""
+    if out.shape[:1] != (n,):
+        raise ValueError(f"output {name} came out with shape {out.shape} for {n} samples; "
+                         "it must have a row for each")
+    return out.shape[1:]
 
 
 class _LiteRT:
@@ -133,19 +141,18 @@ class _Micro:
     def __init__(self, content, plan, arena):
         from tflite_micro.python.tflite_micro import runtime
 
-        self._plan = plan
-        self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena)
+        model = runtime.Interpreter.from_bytes(content, arena_size=arena)
+        self.report, self._reset = model.print_allocations, model.reset if plan.reset else None
+        # looked up once: a small net takes less time than its call
+        self._set, self._invoke, self._get, self._taken = model.set_input, model.invoke, model.get_output, plan.taken
 
     def call(self, *inputs):
-        if self._plan.reset:
-            self._interpreter.reset()
+        if self._reset:
+            self._reset()
         for position, x in enumerate(inputs):
-            self._interpreter.set_input(x, position)
-        self._interpreter.invoke()
-        return [self._interpreter.get_output(i) for i in self._plan.taken]
-
-    def report(self):
-        self._interpreter.print_allocations()
+            self._set(x, position)
+        self._invoke()
+        return [self._get(i) for i in self._taken]
 
 
 def require(runtime: str):
