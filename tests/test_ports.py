@@ -316,12 +316,24 @@ class KerasLike:
     output_names = ["xor", "and"]
 
     def __init__(self, batch=None, dtype="float32"):
-        self.inputs = [KerasTensor("x", (batch, 2), dtype)]
-        self.outputs = [KerasTensor("keras_tensor_1", (batch, 2)), KerasTensor("keras_tensor_2", (batch, 2))]
+        self.input = KerasTensor("x", (batch, 2), dtype)
+        self.output = [KerasTensor("keras_tensor_1", (batch, 2)), KerasTensor("keras_tensor_2", (batch, 2))]
 
     def __call__(self, x, training):
-        assert not training and self.inputs[0].shape[0] in (None, len(x)) and x.dtype == self.inputs[0].dtype
+        assert not training and self.input.shape[0] in (None, len(x)) and x.dtype == self.input.dtype
         return [x, 2 * x]
+
+
+class KerasLikeWithDicts(KerasLike):
+    """Its output_names are in the order of their keys, as Keras's are, which is not the order of the answers."""
+    output_names = ["second", "first"]
+
+    def __init__(self):
+        self.input = {"points": KerasTensor("x", (None, 2))}
+        self.output = dict(zip(("xor", "and"), KerasLike().output, strict=True))
+
+    def __call__(self, x, training):
+        return {"xor": x["points"], "and": 2 * x["points"]}
 
 
 class KerasTensor:
@@ -336,6 +348,7 @@ def test_a_keras_model_answers_with_the_output_that_is_chosen_in_batches_of_its_
         predictors.from_keras(KerasLike())
     with pytest.raises(ValueError, match="input x has no scale and takes whole numbers"):
         predictors.from_keras(KerasLike(dtype="int32"), output="xor")(X)
+    assert np.array_equal(predictors.from_keras(KerasLikeWithDicts(), output="and")(X), 2 * X)
 
 
 def test_what_is_no_built_keras_model_is_said():

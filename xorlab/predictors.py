@@ -105,7 +105,7 @@ def from_keras(model, name="Keras", *, output: str | None = None) -> Predictor:
     if not model.built:
         raise ValueError(f"{name} is not built yet; give it an input layer, keras.Input((2,)), or call "
                          "model.build((None, 2))")
-    entries, exits = (_keras_ports(model, ends, what) for ends, what in (("inputs", "input"), ("outputs", "output")))
+    entries, exits = (_keras_ports(model, what) for what in ("input", "output"))
     if not (entries and exits):                     # a subclass of Model does not say what its ends are
         if output is not None:
             raise ValueError(f"{name} does not name its outputs; leave output out")
@@ -113,26 +113,28 @@ def from_keras(model, name="Keras", *, output: str | None = None) -> Predictor:
     entry, taken = entries[ports.chosen(entries, "input", name)], ports.chosen(exits, "output", name, output)
 
     def call(x):
-        made = model(x, training=False)
-        return [np.asarray(_flat(made)[taken])]
+        made = model({entry.name: x} if isinstance(model.input, dict) else x, training=False)
+        if isinstance(made, dict):
+            made = made[exits[taken].name]
+        elif isinstance(made, list | tuple):
+            made = made[taken]
+        return [np.asarray(made)]
 
     return _over_reals(call, name, entry, exits[taken])
 
 
-def _keras_ports(model, ends, what):
-    """Return the Ports of a Keras model's inputs or outputs, [] if it does not say."""
-    tensors = _flat(getattr(model, ends, None) or [])
-    # an output is called as its layer is: a tensor's own name means nothing to who made the model
-    names = getattr(model, f"{what}_names", None) or [tensor.name for tensor in tensors]
-    return [ports.Port(name, tensor.name, np.dtype(tensor.dtype), tuple(tensor.shape))
-            for name, tensor in zip(names, tensors, strict=True)]
+def _keras_ports(model, what):
+    """Return the Ports of a Keras model's "input" or "output", by their keys if it has a dict of them.
 
-
-def _flat(ends):
-    """Return a list of what Keras gives as one thing, a list, or a dict."""
+    [] if it does not say.  Elsewhere an output is called as its layer is: a tensor's own name means nothing.
+    """
+    ends = getattr(model, what, None)
     if isinstance(ends, dict):
-        return [ends[key] for key in ends]
-    return list(ends) if isinstance(ends, (list, tuple)) else [ends]
+        named = ends.items()
+    else:
+        tensors = ends if isinstance(ends, list | tuple) else [] if ends is None else [ends]
+        named = zip(getattr(model, f"{what}_names", None) or [tensor.name for tensor in tensors], tensors, strict=True)
+    return [ports.Port(name, tensor.name, np.dtype(tensor.dtype), tuple(tensor.shape)) for name, tensor in named]
 
 
 def from_sklearn(estimator, name="scikit-learn"):
