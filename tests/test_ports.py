@@ -316,11 +316,11 @@ class KerasLike:
     output_names = ["xor", "and"]
 
     def __init__(self, batch=None, dtype="float32"):
-        self.input = KerasTensor("x", (batch, 2), dtype)
-        self.output = [KerasTensor("keras_tensor_1", (batch, 2)), KerasTensor("keras_tensor_2", (batch, 2))]
+        self.inputs = [KerasTensor("x", (batch, 2), dtype)]
+        self.outputs = [KerasTensor("keras_tensor_1", (batch, 2)), KerasTensor("keras_tensor_2", (batch, 2))]
 
     def __call__(self, x, training):
-        assert not training and self.input.shape[0] in (None, len(x)) and x.dtype == self.input.dtype
+        assert not training and self.inputs[0].shape[0] in (None, len(x)) and x.dtype == self.inputs[0].dtype
         return [x, 2 * x]
 
 
@@ -330,7 +330,7 @@ class KerasLikeWithDicts(KerasLike):
 
     def __init__(self):
         self.input = {"points": KerasTensor("x", (None, 2))}
-        self.output = dict(zip(("xor", "and"), KerasLike().output, strict=True))
+        self.output = dict(zip(("xor", "and"), KerasLike().outputs, strict=True))
 
     def __call__(self, x, training):
         return {"xor": x["points"], "and": 2 * x["points"]}

@@ -112,8 +112,10 @@ def from_keras(model, name="Keras", *, output: str | None = None) -> Predictor:
         return Predictor(lambda x: np.asarray(model(x, training=False)), name)
     entry, taken = entries[ports.chosen(entries, "input", name)], ports.chosen(exits, "output", name, output)
 
+    keyed = isinstance(_keras_ends(model, "input"), dict)
+
     def call(x):
-        made = model({entry.name: x} if isinstance(model.input, dict) else x, training=False)
+        made = model({entry.name: x} if keyed else x, training=False)
         if isinstance(made, dict):
             made = made[exits[taken].name]
         elif isinstance(made, list | tuple):
@@ -128,13 +130,28 @@ def _keras_ports(model, what):
 
     [] if it does not say.  Elsewhere an output is called as its layer is: a tensor's own name means nothing.
     """
-    ends = getattr(model, what, None)
+    ends = _keras_ends(model, what)
     if isinstance(ends, dict):
         named = ends.items()
     else:
-        tensors = ends if isinstance(ends, list | tuple) else [] if ends is None else [ends]
-        named = zip(getattr(model, f"{what}_names", None) or [tensor.name for tensor in tensors], tensors, strict=True)
-    return [ports.Port(name, tensor.name, np.dtype(tensor.dtype), tuple(tensor.shape)) for name, tensor in named]
+        named = zip(getattr(model, f"{what}_names", None) or [tensor.name for tensor in ends], ends, strict=True)
+    return [ports.Port(name, tensor.name, _keras_type(tensor), tuple(tensor.shape)) for name, tensor in named]
+
+
+def _keras_ends(model, what):
+    """Return the tensors of one side of a Keras model: a dict if it was made with one, else a list."""
+    try:
+        ends = getattr(model, what)
+        if isinstance(ends, dict):
+            return ends
+    except (AttributeError, ValueError):            # a Sequential says it in the plural only
+        pass
+    return getattr(model, f"{what}s", None) or []
+
+
+def _keras_type(tensor):
+    kind = getattr(tensor.dtype, "name", tensor.dtype)              # Keras 2 gives TensorFlow's type, Keras 3 a name
+    return np.dtype("float32" if kind == "bfloat16" else kind)      # NumPy has no bfloat16; Keras turns one into it
 
 
 def from_sklearn(estimator, name="scikit-learn"):
