@@ -126,18 +126,18 @@ def test_after_an_interrupt_the_next_answer_is_to_the_next_question(foreign, mon
 
 def test_two_threads_get_their_own_answers(foreign):
     path, expected = foreign
-    wrong = []
+    right = []
 
     def ask(factor):
         p = predictors.from_tflite(path)
-        wrong.extend(i for i in range(40) if not np.array_equal(p(factor * X), factor * expected))
+        right.extend(i for i in range(40) if np.array_equal(p(factor * X), factor * expected))
 
     threads = [threading.Thread(target=ask, args=(factor,)) for factor in (1, -3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert sorted(right) == sorted([*range(40), *range(40)])
 
 
 def test_models_that_nobody_holds_any_more_are_dropped(foreign):

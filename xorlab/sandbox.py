@@ -84,7 +84,7 @@ class Session:
         with quiet() as heard:
             try:
                 self._model = Model(self.content, self.plan, self.arena)
-            except (ValueError, RuntimeError) as error:
+            except (ValueError, RuntimeError, MemoryError) as error:
                 return _words(error, heard())
 
     def run(self, *inputs: np.ndarray) -> list:
@@ -125,8 +125,9 @@ class _Guest(Session):
 
     def run(self, *inputs):
         def ask(helper):
-            if self._host is not helper.process:
-                self._opening()(helper)
+            refused = self._host is not helper.process and self._opening()(helper)
+            if refused:
+                return {"error": refused}, [], ""
             calls = -(-len(inputs[0]) // (self.plan.batch or 1))
             return helper.request({"do": "run", "key": self._key}, inputs, SECONDS + 20 * self._seconds * calls)
 
