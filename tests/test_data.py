@@ -75,6 +75,79 @@ def test_impossible_sizes_and_noise_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize("y, says", [
+    ([0, 255, 255, 0], "from 0 to 255, 2 of 4 outside 0..1, where a sigmoid ends; y / 255"),
+    ([[-1.0], [1.0]], "from -1 to 1, 1 of 2 outside"),
+    (np.array([0, 255]).astype(np.int8), "from -1 to 0, 1 of 2 outside"),       # 255 does not fit into int8
+])
+def test_labels_outside_0_to_1_get_a_sentence(y, says):
+    (note,) = data.label_notes(y)
+    assert says in note
+    remedy = note.split("; ")[1].split(" brings")[0]
+    scaled = eval(remedy, {"y": np.asarray(y, float)})      # what the sentence advises does what it says
+    assert data.label_notes(scaled) == [] and (scaled.min(), scaled.max()) == (0, 1)
+
+
+def test_labels_of_0_to_1_get_none():
+    assert data.label_notes(data.corners()[1]) == data.label_notes([0.25, 0.5]) == data.label_notes([]) == []
+    assert "brings" not in data.label_notes([-2, -2])[0]
+
+
+def test_points_typed_as_bytes_are_said_to_be_numbers():
+    assert "int8 and taken as the numbers -128 to 127" in data.point_notes(data.int8_inputs())[0]
+    assert "uint8 and taken as the numbers 0 to 255" in data.point_notes(np.uint8([[0, 255]]))[0]
+    for harmless in (np.int8([[0, 1]]), data.grid(3), np.array([[0, 255]])):
+        assert data.point_notes(harmless) == []
+
+
+SQUARE = data.grid(9)
+
+
+@pytest.mark.parametrize("calibration, typical, says", [
+    (SQUARE * 255, SQUARE, ["from 0 to 255: the data from 0 to 1 can use 2 of 256 codes"]),
+    (SQUARE * 255, None, ["from 0 to 255: numbers from 0 to 1 can use 2 of 256 codes"]),
+    (SQUARE * 0, None, ["all the same"]),
+    (SQUARE[3:4], None, ["all the same"]),
+    (SQUARE * 0.4 + 0.3, SQUARE, ["from 0.3 to 0.7, the data from 0 to 1: 33% of the data's numbers"]),     # 3 of 9
+    (SQUARE[:9], SQUARE, ["1 of 2 inputs never change"]),
+    (np.array([[0, 255], [255, 0]]).astype(np.int8), None, ["int8", "1 of 256 codes"]),
+])
+def test_calibration_that_cannot_show_the_ranges_gets_a_sentence_a_reason(calibration, typical, says):
+    notes = data.calibration_notes(calibration, typical)
+    assert len(notes) == len(says) and all(part in note for part, note in zip(says, notes, strict=True))
+
+
+@pytest.mark.parametrize("calibration, typical", [
+    (SQUARE, None), (SQUARE, SQUARE), (data.dense(100)[0], SQUARE), (SQUARE * 0.4 + 0.3, None),
+    (data.images().train_x[:100], data.images().train_x),
+])
+def test_sound_calibration_gets_none(calibration, typical):
+    assert data.calibration_notes(calibration, typical) == []
+
+
+@pytest.mark.parametrize("reach", [1, 6, 20, 255])
+def test_the_codes_left_for_the_data_are_those_that_quantizing_it_uses(reach):
+    from xorlab.rules import Affine
+
+    x = np.linspace(0, 1, 4000, dtype=np.float32)[:, None]
+    used = len(np.unique(Affine.of_range(0, reach).quantize(x)))
+    note = "".join(data.calibration_notes(SQUARE * reach, x.repeat(2, axis=1)))
+    said = int(note.split(" can use ")[1].split()[0]) if note else None
+    assert said is None and used > 32 or abs(said - used) <= 1
+
+
+def test_calibration_and_data_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"one shape, got \(81, 2\) and \(4, 3\)"):
+        data.calibration_notes(SQUARE, np.zeros((4, 3)))
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    import doctest
+
+    done = doctest.testmod(data)
+    assert done.attempted >= 3 and not done.failed
+
+
 def test_digits_are_scikit_learns_pictures_split_by_class():
     from sklearn.datasets import load_digits
 

@@ -7,6 +7,7 @@ import numpy as np
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
+FEW_CODES = 32              # fewer of the 256 codes than these are a sign of a wrong unit or calibration
 
 
 def corners():
@@ -160,6 +161,83 @@ def labels(y, n):
     if not np.isfinite(y).all():
         raise ValueError("labels must be finite, got NaN or infinity; remove those rows first")
     return y.reshape(n).astype(np.float32)
+
+
+def label_notes(y) -> list[str]:
+    """Return a sentence if labels lie outside 0..1, where a sigmoid's outputs end; else nothing.
+
+    y : numbers of any shape.  It is no error: a network without a sigmoid at its end can learn such targets.
+
+    >>> label_notes([-1, 1, 1, -1])
+    ['The labels go from -1 to 1, 2 of 4 outside 0..1, where a sigmoid ends; (y + 1) / 2 brings them there.']
+    """
+    y = np.asarray(y, np.float64)
+    outside = np.count_nonzero((y < 0) | (y > 1))
+    if not outside:
+        return []
+    low, high = y.min(), y.max()
+    shift, width = ("y", high) if low >= 0 else (f"(y {-low:+g})".replace("+", "+ "), high - low)
+    remedy = f"; {shift} / {width:g} brings them there" if width > 0 else ""
+    return [f"The labels go from {low:g} to {high:g}, {outside:,} of {y.size:,} outside 0..1, "
+            f"where a sigmoid ends{remedy}."]
+
+
+def point_notes(x) -> list[str]:
+    """Return a sentence if points are typed as 8-bit integers outside 0..1: codes or greys taken for numbers.
+
+    x : as `points` takes it, before its type is changed.
+
+    >>> point_notes(np.uint8([[0, 255], [255, 0]]))
+    ['The points are uint8 and taken as the numbers 0 to 255; codes become points by p.input.dequantize(q).']
+    """
+    x = np.asarray(x)
+    if x.dtype not in (np.int8, np.uint8) or (x.min(initial=0) >= 0 and x.max(initial=0) <= 1):
+        return []
+    return [f"The points are {x.dtype} and taken as the numbers {x.min()} to {x.max()}; "
+            "codes become points by p.input.dequantize(q)."]
+
+
+def calibration_notes(calibration, typical=None) -> list[str]:
+    """Return a sentence for each way in which calibration points cannot show the ranges of the data; else nothing.
+
+    calibration : numbers (n, ...), as the network's inputs.  typical : points (m, ...) as the network will meet them,
+        e.g. those it was trained on; None where they are not known.
+    Raises what `points` raises, and ValueError if the two have different shapes.
+
+    >>> calibration_notes(np.zeros((1, 2)))
+    ['The calibration points are all the same, so no range has a width; calibrate on points like the data.']
+    """
+    notes = point_notes(calibration)
+    seen = points(calibration)
+    low, high = float(seen.min()), float(seen.max())
+    if (seen == seen[0]).all():
+        notes.append("The calibration points are all the same, so no range has a width; "
+                     "calibrate on points like the data.")
+    if typical is None:
+        data_low, data_high, name = 0.0, 1.0, "numbers from 0 to 1"
+    else:
+        typical = points(typical)
+        if typical.shape[1:] != seen.shape[1:]:
+            raise ValueError(f"calibration and typical points must have one shape, got {seen.shape} and "
+                             f"{typical.shape}")
+        data_low, data_high = float(typical.min()), float(typical.max())
+        name = f"the data from {data_low:g} to {data_high:g}"
+    first, last = min(low, 0.0), max(high, 0.0)         # 0 always has a code
+    step = (last - first) / 255
+    share = np.floor(max(min(data_high, last) - max(data_low, first), 0.0) / step) + 1 if step else 1
+    if share < FEW_CODES and high > low:
+        notes.append(f"The calibration points go from {low:g} to {high:g}: {name} can use {share:.0f} of 256 codes.")
+    if typical is None:
+        return notes
+    if max(first - data_low, data_high - last) > FEW_CODES / 2 * step:
+        cut = np.mean((typical < first) | (typical > last))
+        notes.append(f"The calibration points go from {low:g} to {high:g}, {name}: {cut:.0%} of the data's numbers "
+                     "lie outside and are cut off.")
+    still = (seen == seen[0]).all(axis=0) & (typical != typical[0]).any(axis=0)
+    if 2 * still.sum() >= still.size and high > low:
+        notes.append(f"{still.sum():,} of {still.size:,} inputs never change in the calibration points, "
+                     "but they do in the data.")
+    return notes
 
 
 def _positive_count(n):
