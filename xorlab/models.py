@@ -76,12 +76,17 @@ def seeded(seed):
 
 def set_mode(model: nn.Module, training: bool) -> None:
     """Put a module and its parts into training or eval mode, also where its own `train(...)` means something else."""
-    own = [type(part).train for part in model.modules() if type(part).train is not nn.Module.train]
-    if all("mode" in inspect.signature(train).parameters for train in own):
-        model.train(training)
-    else:                                   # a student's training loop, which PyTorch's own eval() would run
+    if has_own_train(model):
         for part in model.modules():
             part.training = training
+    else:
+        model.train(training)
+
+
+def has_own_train(model: nn.Module) -> bool:
+    """Is a `train` in the module not PyTorch's switch but, say, a student's loop, which eval() would run?"""
+    own = [type(part).train for part in model.modules() if type(part).train is not nn.Module.train]
+    return not all("mode" in inspect.signature(train).parameters for train in own)
 
 
 def _hidden_layers(widths, activation):
