@@ -33,6 +33,43 @@ def test_int8_inputs_are_every_pair_once_in_the_documented_order():
     assert (rows == np.arange(65536)).all()
 
 
+@pytest.mark.parametrize("sample, dtype", [((1,), np.int8), ((1, 1), np.uint8), ((2,), np.uint8), ((1, 2, 1), np.int8),
+                                           ((1,), np.int16), ((1,), np.uint16)])
+def test_every_input_of_16_bits_or_fewer_is_listed_once(sample, dtype):
+    inputs = data.code_inputs(sample, dtype)
+    size = np.prod(sample)
+    assert inputs.codes.dtype == dtype and inputs.codes.shape[1:] == sample
+    rows = set(map(tuple, inputs.codes.reshape(-1, size).tolist()))
+    assert len(rows) == len(inputs.codes) == (2 ** (8 * np.dtype(dtype).itemsize)) ** size
+    assert inputs.every and inputs.words == f"all {len(rows):,}"
+
+
+@pytest.mark.parametrize("sample, dtype, n, words", [
+    ((3,), np.int8, 65536, "65,536 of 256^3"), ((16,), np.uint8, 65536, "65,536 of 256^16"),
+    ((2,), np.int16, 65536, "65,536 of 65536^2"), ((49, 10), np.int8, 2139, "2,139 of 256^490"),
+    ((96, 96, 3), np.int8, 256, "256 of 256^27648")])
+def test_where_there_are_more_a_seeded_sample_is_drawn_and_says_its_size(sample, dtype, n, words):
+    inputs = data.code_inputs(sample, dtype)
+    assert inputs.codes.shape == (n, *sample) and inputs.codes.dtype == dtype
+    assert not inputs.every and inputs.words == f"a sample of {words}"
+    limits = np.iinfo(dtype)                                # uniform: both ends occur, and the middle is the mean
+    if dtype != np.int16:
+        assert (inputs.codes.min(), inputs.codes.max()) == (limits.min, limits.max)
+    assert inputs.codes.mean() == pytest.approx((limits.min + limits.max) / 2, abs=limits.max / 100)
+    again, other, fewer = (data.code_inputs(sample, dtype, **kind).codes for kind in ({}, {"seed": 1}, {"count": 9}))
+    assert np.array_equal(inputs.codes, again) and not np.array_equal(inputs.codes, other) and len(fewer) == 9
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (((2,), np.int32), "8 or 16 bits"), (((2,), np.float32), "8 or 16 bits"), (((), np.int8), "shape of one input"),
+    (((None,), np.int8), "shape of one input"), (((0, 3), np.int8), "shape of one input")])
+def test_inputs_that_cannot_be_listed_or_drawn_are_refused(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        data.code_inputs(*arguments)
+    with pytest.raises(ValueError, match="positive whole number"):
+        data.code_inputs((3,), count=0)
+
+
 def test_noisy_points_scatter_around_their_own_corner_by_the_given_deviation():
     x, y = data.noisy(8000, noise=0.1, seed=3)
     corner = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[np.arange(8000) % 4]

@@ -401,9 +401,9 @@ def test_a_converter_that_ends_the_process_or_says_little_becomes_a_sentence():
     def fail():
         raise RuntimeError('<unknown>:0: error: loc(fused["a:", "b"]): tensor is odd\n  at line 3')
 
-    for convert, says in ((leave, "ERROR: no such layer"), (fail, "tensor is odd"), (lambda: {}[""], "''")):
+    for convert, says in ((leave, "ERROR: no such layer"), (fail, "tensor is odd"), (lambda: {}["a"], "KeyError('a')")):
         with pytest.raises(ValueError) as error:
-            export._converted(convert)
+            export._attempted(convert)
         assert str(error.value) == f"the converter refuses this model; it says: {says}"
 
 

@@ -64,8 +64,7 @@ def test_without_triton_nothing_is_changed(tmp_path):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="there is no triton here")
-@pytest.mark.parametrize("order", ["import xorlab, tensorflow, torch", "import tensorflow, xorlab, torch",
-                                   "import torch, xorlab, tensorflow", "from xorlab import training; import keras"])
+@pytest.mark.parametrize("order", ["import tensorflow, xorlab", "from xorlab import training; import keras"])
 def test_an_optimizer_after_the_real_tensorflow_does_not_end_the_process(order):
     code = "; import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)]); print('alive')"
     assert run(order + code) == ["alive"]

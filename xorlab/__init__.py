@@ -10,20 +10,20 @@ import importlib.util
 import os
 import sys
 
-from xorlab.streams import quiet
+from xorlab.streams import expect, quiet
 
 # ONNX Runtime reports to its maker and keeps a device id in the home folder, unless told not to before its import
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["quiet"]
+__all__ = ["expect", "quiet"]
 
 
 class _TritonFirst:
     """Looks on at imports: before TensorFlow is loaded, triton is, where there is one.
 
-    PyTorch's packages for Linux with a GPU bring triton and load it with the first optimizer. Both libraries carry
-    an LLVM of their own; loaded after TensorFlow's, triton's ends the process (tensorflow issue 124205).
+    PyTorch's packages for Linux with a GPU bring triton, and PyTorch loads it with the first optimizer. Loaded after
+    TensorFlow, it ends the process (tensorflow issue 124205).
     """
 
     @staticmethod

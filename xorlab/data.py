@@ -53,16 +53,57 @@ def dense(n=1000, *, seed=0):
 
 def grid(n=101):
     """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
-    if n < 2:
-        raise ValueError(f"a grid needs at least 2 points a side, got {n}")
+    if not (isinstance(n, (int, np.integer)) and n >= 2):
+        raise ValueError(f"a grid needs a whole number of points a side, at least 2, got {n!r}")
     steps = np.linspace(0, 1, n, dtype=np.float32)
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def int8_inputs():
     """Return every input a two-input int8 model can receive: int8 (65536, 2), row = 256*(q0 + 128) + (q1 + 128)."""
-    codes = np.arange(-128, 128, dtype=np.int8)
-    return np.stack(np.meshgrid(codes, codes, indexing="ij"), axis=-1).reshape(-1, 2)
+    return code_inputs().codes
+
+
+@dataclass(frozen=True, eq=False)
+class CodeInputs:
+    """Inputs of a quantized model: every one there is, or a sample of them.
+
+    codes : (n, ...) in the model's dtype.  every : whether these are all its inputs.
+    words : which they are, e.g. "all 65,536" or "a sample of 65,536 of 256^3".
+    """
+    codes: np.ndarray
+    every: bool
+    words: str
+
+
+def code_inputs(sample=(2,), dtype=np.int8, *, count=None, seed=0) -> CodeInputs:
+    """Return every input a quantized model can receive where there are at most 65,536, else a seeded sample.
+
+    sample : the shape of one input, as `predictor.sample`.  dtype : int8, uint8, int16 or uint16.
+    count : how many to draw where they are a sample; None means 65,536, fewer where an input has more than 16 codes
+        (a million codes in all, but at least 256 inputs).  seed : int, of the uniform draw.
+    Raises ValueError for another dtype, a shape without a size, or a count that is no positive whole number.
+
+    >>> [code_inputs(shape).words for shape in ((1,), (2,), (3,), (49, 10))]
+    ['all 256', 'all 65,536', 'a sample of 65,536 of 256^3', 'a sample of 2,139 of 256^490']
+    """
+    dtype, shape = np.dtype(dtype), tuple(sample)
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        raise ValueError(f"only codes of 8 or 16 bits can be listed or drawn, got {dtype}; choose input codes yourself")
+    if not shape or not all(isinstance(length, (int, np.integer)) and length > 0 for length in shape):
+        raise ValueError(f"the shape of one input must be positive whole numbers, got {shape}; "
+                         "choose input codes yourself")
+    if count is not None:
+        _positive_count(count)
+    limits, size = np.iinfo(dtype), int(np.prod(shape))
+    levels = limits.max - limits.min + 1
+    if size * dtype.itemsize <= 2:                      # at most 16 bits an input: 65,536
+        one = np.arange(limits.min, limits.max + 1).astype(dtype)
+        codes = np.stack(np.meshgrid(*[one] * size, indexing="ij"), axis=-1).reshape(-1, *shape)
+        return CodeInputs(codes, True, f"all {len(codes):,}")
+    count = count or max(min(65536, 2**20 // size), 256)
+    codes = np.random.default_rng(seed).integers(limits.min, limits.max, (count, *shape), dtype, endpoint=True)
+    return CodeInputs(codes, False, f"a sample of {count:,} of {levels}^{size}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,7 +137,7 @@ def _convert_onnx(onnx_path, directory):
         return _differences(onnx_path, net)
 
     with files.replacing(directory) as made:
-        sample, by_layout = _converted(convert)
+        sample, by_layout = _attempted(convert)
         if by_layout and min(by_layout.values()) > SAME:
             raise ValueError(f"onnx2tf made a SavedModel that does not answer as {onnx_path}: on a random input it is "
                              f"off by {min(by_layout.values()):.2g} of the largest output")
@@ -239,7 +239,7 @@ def _folder_of(model):
         raise ValueError("the Keras model has no weights yet, for it does not know its inputs; begin it with "
                          "keras.Input(shape) or call it once on data")
     with TemporaryDirectory() as folder:
-        _converted(lambda: model.export(folder, verbose=False))
+        _attempted(lambda: model.export(folder, verbose=False))
         yield Path(folder)
 
 
@@ -341,10 +341,10 @@ def _tflite(make_converter, variant, points, granularity):
         _set_up(converter, variant, points, granularity)
         return converter.convert()
 
-    return _converted(convert)
+    return _attempted(convert)
 
 
-def _converted(convert):
+def _attempted(convert):
     """Return convert(), with all that converters print held back; their refusal becomes one sentence.
 
     An OSError or ImportError stays what it is: it is not about the model.
@@ -357,7 +357,8 @@ def _converted(convert):
             failure = error                                 # raised outside, or `quiet` would replay a screen of MLIR
     if isinstance(failure, OSError | ImportError):
         raise failure
-    raise ValueError(_reason(said.getvalue() if isinstance(failure, SystemExit) else str(failure))) from None
+    text = said.getvalue() if isinstance(failure, SystemExit) else str(failure)
+    raise ValueError(_reason(f"{failure!r}" if isinstance(failure, KeyError) else text))
 
 
 def _reason(text):
@@ -389,14 +390,15 @@ def _set_up(converter, variant, points, granularity):
 def _calibration(sample, given):
     """Return the points a converter shall see, checked against the shape of one input; -1 in it is any length."""
     if given is None and sample != (2,):
-        raise ValueError(f"the model takes inputs of shape {_batch(sample)}; give calibration, a batch of typical inputs: "
-                         "only points of the unit square have a default")
+        raise ValueError(f"the model takes inputs of shape {_batch(sample)}; give calibration, a batch of typical "
+                         "inputs: only points of the unit square have a default")
     points = data.grid(data.CALIBRATION_SIDE) if given is None else data.points(given)
     if not _fits(points, sample):
         turned = points.ndim > 2 and _fits(_channels_last(points), sample)
         order = (0, *range(2, points.ndim), 1)
-        raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, got {points.shape}"
-                         + f"; onnx2tf moves channels last, and so does x.transpose{order}" * turned)
+        hint = f"; onnx2tf moves channels last, and so does x.transpose{order}" if turned else ""
+        raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, "
+                         f"got {points.shape}{hint}")
     if given is not None:
         # a model of points in the unit square is known; of another, only what its own calibration says of itself
         say(data.calibration_notes(given, None if sample == (2,) else given))
