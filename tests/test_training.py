@@ -176,8 +176,10 @@ def test_outputs_that_leave_0_to_1_only_while_training_are_said_too():
 @pytest.mark.parametrize("model, y, settings, says", [
     (models.MLP(), [0, 255, 255, 0], {}, "y / 255 brings them there"),
     (models.MLP(), [-1, 1, 1, -1], {}, "(y + 1) / 2 brings them there"),
-    (nn.Sequential(two_scores(), nn.Softmax(1)), [0, 1, 1, 0], {"loss": "cross_entropy"}, "own softmax out"),
-    (nn.Sequential(nn.Linear(2, 1), nn.Flatten()), [0, 255, 255, 0], {}, ""),        # nothing keeps it from 255
+    (nn.Sequential(two_scores(), nn.Softmax(1)), [0, 1, 1, 0], {"loss": "cross_entropy"}, "ends in a softmax"),
+    (nn.Sequential(two_scores(), nn.Sigmoid()), [0, 1, 1, 0], {"loss": "cross_entropy"}, "ends in a sigmoid"),
+    (nn.Sequential(two_scores(), nn.LogSoftmax(1)), [0, 1, 1, 0], {"loss": "cross_entropy"}, ""),   # twice is once
+    (nn.Linear(2, 1), [0, 255, 255, 0], {}, ""),                                # nothing keeps it from 255
     (models.MLP(), [0, 0.5, 1, 0], {}, ""),
 ])
 def test_what_is_allowed_but_seldom_meant_gets_one_printed_sentence(model, y, settings, says, capsys):

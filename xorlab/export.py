@@ -184,9 +184,10 @@ def _moved_note(what, source, sample):
     """Return the sentence about moved channels; nothing where `sample`, the shape of one input before, is None."""
     if sample is None:
         return []
+    channels, *others = (f"channels={sample[0]}", *sample[1:])
     order = (0, *range(2, len(sample) + 1), 1)
-    return [f"onnx2tf moved the channels last: {what} takes inputs {_batch((*sample[1:], sample[0]))} where {source} "
-            f"takes {_batch(sample)}; x.transpose{order} moves them."]
+    return [f"onnx2tf moved the channels last: {what} takes inputs {_batch((*others, channels))} where {source} takes "
+            f"{_batch((channels, *others))}; x.transpose{order} moves them."]
 
 
 def _batch(sample):

@@ -109,8 +109,7 @@ def _first_outputs(model, x):
     """Return the untrained model's outputs, in eval mode, so that a model which cannot take x is told before work."""
     models.set_mode(model, training=False)
     try:
-        with torch.no_grad():
-            return model(x)
+        return model(x)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"the model cannot take points of shape {tuple(x.shape)} in float32: {reason}") from error
@@ -119,14 +118,15 @@ def _first_outputs(model, x):
 def _notes(outputs, y, loss):
     """Check that a model's outputs suit the loss; return sentences about what is allowed but seldom meant."""
     _check_shape(outputs, y)
+    last = outputs.grad_fn.name().removesuffix("Backward0").lower() if outputs.grad_fn else ""
     if loss == "cross_entropy":
         if y.max() >= outputs.shape[1]:
             raise ValueError(f"the model gives {outputs.shape[1]} scores, for classes 0 to {outputs.shape[1] - 1}, "
                              f"but there is a label {y.max()}")
-        if (outputs >= 0).all() and torch.allclose(outputs.sum(1), torch.ones(len(outputs)), atol=1e-4):
-            return ["The model's outputs are probabilities already, and cross_entropy applies softmax itself: "
-                    "leave the model's own softmax out, or the loss cannot come near 0."]
-    elif ((outputs >= 0) & (outputs <= 1)).all():
+        if last in ("softmax", "sigmoid"):
+            return [f"The model ends in a {last}, and cross_entropy applies softmax itself: leave the model's own out, "
+                    "or the loss cannot come near 0."]
+    elif last == "sigmoid":
         return data.label_notes(y.numpy())
     return []
 
