@@ -138,6 +138,14 @@ def two_scores():
     return nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
 
 
+def logits():
+    line = nn.Linear(2, 1)
+    with torch.no_grad():
+        line.weight.fill_(2)
+        line.bias.fill_(-1)
+    return line
+
+
 ONE_HOT = [[1, 0], [0, 1], [0, 1], [1, 0]]
 
 
@@ -150,7 +158,7 @@ ONE_HOT = [[1, 0], [0, 1], [0, 1], [1, 0]]
     (two_scores(), [0, -1, 1, 0], {"loss": "cross_entropy"}, "got -1"),
     (models.MLP(), [0, 1, 1, 0], {"loss": "cross_entropy"}, "shape (4, classes), got (4, 1)"),
     (models.MLP(), [0, 255, 255, 0], {"loss": "bce"}, "needs labels from 0 to 1. The labels go from 0 to 255"),
-    (nn.Linear(2, 1), [0, 1, 1, 0], {"loss": "bce"}, "end it with nn.Sigmoid()"),
+    (logits(), [0, 1, 1, 0], {"loss": "bce"}, "outputs go from -1 to 3; end it with nn.Sigmoid()"),
     (nn.Linear(3, 1), [0, 1, 1, 0], {}, "cannot take points of shape (4, 2) in float32: mat1 and mat2"),
     (nn.Linear(2, 1).double(), [0, 1, 1, 0], {}, "cannot take points of shape (4, 2) in float32"),
     (models.MLP().requires_grad_(False), [0, 1, 1, 0], {}, "no weights to train"),
