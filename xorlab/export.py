@@ -39,7 +39,7 @@ class Variant:
 
 VARIANTS = {
     "float32": Variant("everything in float32", optimize=False),
-    "dynamic_range": Variant("weights of large matrices in int8, activations in float32"),
+    "dynamic_range": Variant("large matrices in int8, their inputs quantized on the fly"),
     "float_fallback": Variant("int8 where an operator can, float32 elsewhere and at both ends", calibrated=True),
     "float16": Variant("weights stored in float16, computed in float32", weights="float16"),
     "int8": Variant("everything in int8", calibrated=True, operators="TFLITE_BUILTINS_INT8", ports="int8"),
@@ -96,12 +96,15 @@ def _check_takes(model, one):
     try:
         with torch.no_grad():
             model(one)
-    except RuntimeError as error:
-        widths = [f"sample=({part.in_features},)" if isinstance(part, torch.nn.Linear)
-                  else f"sample=({part.in_channels}, height, width)" for part in model.modules()
-                  if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)]
-        raise ValueError(f"the model does not take inputs of shape {tuple(one.shape)}: {str(error).splitlines()[0]}; "
-                         f"give the shape of one input, {(widths or ['sample=(...)'])[0]}") from error
+    except (RuntimeError, ValueError) as error:
+        first = next((part for part in model.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)), None)
+        hint = ""
+        if isinstance(first, torch.nn.Linear) and first.in_features != one.shape[-1]:
+            hint = f"; give the shape of one input, sample=({first.in_features},)"
+        elif isinstance(first, torch.nn.Conv2d) and (one.ndim != 4 or first.in_channels != one.shape[1]):
+            hint = f"; give the shape of one input, sample=({first.in_channels}, height, width)"
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the model does not take inputs of shape {tuple(one.shape)}: {reason}{hint}") from error
 
 
 def to_saved_model(onnx_path, directory):
@@ -162,7 +165,7 @@ def _differences(onnx_path, net):
     x = np.random.default_rng(0).random(shape, dtype=np.float32)
     wanted = session.run(None, {port.name: x})
     found = {}
-    for layout, given in (("kept", x), ("moved", _channels_last(x))):
+    for layout, given in (("kept", x), ("moved", _channels_last(x))):      # the first counts where both are as near
         if given.shape[1:] == tuple(net.input_shape[1:]):
             answers = zip(wanted, tf.nest.flatten(net(given)), strict=True)
             found[layout] = max(_difference(ours, theirs.numpy()) for ours, theirs in answers)
@@ -171,13 +174,12 @@ def _differences(onnx_path, net):
 
 def _difference(wanted, got):
     """Return the largest difference as a share of the largest output; outputs may have their channels last too."""
-    fitting = [np.abs(_channels_last(wanted) - got).max(), np.abs(wanted - got).max()] if (
-        wanted.shape == got.shape) else [np.abs(_channels_last(wanted) - got).max()]
-    return min(fitting) / max(1.0, np.abs(wanted).max())
+    fitting = [ours.reshape(got.shape) for ours in (wanted, _channels_last(wanted)) if ours.size == got.size]
+    return min((np.abs(ours - got).max() for ours in fitting), default=np.inf) / max(1.0, np.abs(wanted).max())
 
 
 def _channels_last(x):
-    return np.moveaxis(x, 1, -1)
+    return np.moveaxis(x, 1, -1) if x.ndim > 2 else x
 
 
 def _moved_note(what, source, sample):
@@ -215,10 +217,11 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
         points = _calibration(_sample_shape(folder), calibration) if settings.calibrated else None
         with files.replacing(path) as made:
             try:
-                made.write_bytes(_tflite(lambda tf: tf.lite.TFLiteConverter.from_saved_model(str(folder)),
-                                         settings, points, granularity))
+                content = _tflite(lambda tf: tf.lite.TFLiteConverter.from_saved_model(str(folder)), settings, points,
+                                  granularity)
             except OSError:
                 raise _damaged(saved_model) from None
+            made.write_bytes(content)
     return Path(path)
 
 
@@ -239,7 +242,7 @@ def _folder_of(model):
     if not model.built:
         raise ValueError("the Keras model has no weights yet, for it does not know its inputs; begin it with "
                          "keras.Input(shape) or call it once on data")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:      # Windows keeps files that TensorFlow holds
         _attempted(lambda: model.export(folder, verbose=False))
         yield Path(folder)
 
@@ -258,7 +261,7 @@ def torch_to_tflite(model, path, variant="int8", calibration=None, sample=(2,), 
     if calibration is not None and data.points(calibration).shape[1:] != tuple(sample):
         raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, "
                          f"got {np.shape(calibration)}")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         folder = Path(folder)
         moved = _convert_onnx(to_onnx(model, folder / "net.onnx", sample), folder / "saved")
         if moved and calibration is not None:
