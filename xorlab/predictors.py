@@ -168,7 +168,10 @@ def from_tflite(path, runtime="xnnpack", name=None):
 
 
 def from_integer(net, name=None):
-    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule."""
+    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule, one sample a call.
+
+    Of a net from a file with float32 ends it is the int8 core; see IntegerMLP.from_tflite.
+    """
     return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (net.width,), net.input, net.output)
 
 
