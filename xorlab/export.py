@@ -337,7 +337,7 @@ def _settings(variant, granularity):
 
 
 def _tflite(make_converter, variant, points, granularity):
-    """Return a TFLite file's bytes, which may then run in this process; make_converter(tensorflow) makes a converter."""
+    """Return a TFLite file's bytes, which may run in this process; make_converter(tensorflow) makes the converter."""
     def convert():
         import tensorflow as tf
 
