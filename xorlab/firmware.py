@@ -18,11 +18,13 @@ import numpy as np
 from xorlab import codegen, files
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
+from xorlab.streams import progress
 from xorlab.tables import Table, Tabular
 
 FLASH, RAM, RAM_SIZE, BUFFERS = 0x0800_0000, 0x2000_0000, 0x10_0000, 0x6000_0000
 STOP = 0x0900_0000                  # where the outermost call returns to: mapped, and never run
 FUNCTION = "xor_net"
+SAMPLE = 4096                       # so many inputs stand for all, where a net has more than two
 
 # what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
 THUMB = """
@@ -91,11 +93,47 @@ __attribute__((section(".batch"))) void batch(const int8_t *input, int8_t *outpu
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Extremes(Tabular):
+    """The fewest and the most instructions of one answer, and the inputs that need them.
+
+    inputs : int8 (n, inputs).  counts : the instructions of each, int64 (n,).  every : are these all inputs there are?
+    """
+    name: str
+    target: str
+    inputs: np.ndarray
+    counts: np.ndarray
+    every: bool
+
+    @property
+    def least(self) -> int:
+        return int(self.counts.min())
+
+    @property
+    def most(self) -> int:
+        return int(self.counts.max())
+
+    @property
+    def least_inputs(self) -> np.ndarray:
+        return self.inputs[self.counts == self.least]
+
+    @property
+    def most_inputs(self) -> np.ndarray:
+        return self.inputs[self.counts == self.most]
+
+    def table(self):
+        of = f"{len(self.inputs):,}" + ("" if self.every else ", a sample")
+        return Table(("net", "target", "inputs", "fewest", "at inputs", "most", "at inputs", "e.g. at codes"),
+                     ((self.name, self.target, of, str(self.least), f"{len(self.least_inputs):,}", str(self.most),
+                       f"{len(self.most_inputs):,}", ", ".join(map(str, self.most_inputs[0]))),))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Firmware(Tabular):
     """A net as machine code for one target.
 
     net : the IntegerMLP that it computes.  image : the linked file (ELF).  sources : {file name: C text}.
-    flash_bytes : code and tables of the net and of what it calls.  ram_bytes : its variables and its deepest stack.
+    flash_bytes : code and tables of the net and of what it calls.  ram_bytes : its variables and its deepest stack,
+    over the inputs of `extremes`.
     """
     name: str
     target: str
@@ -123,7 +161,8 @@ class Firmware(Tabular):
     def instructions(self, q):
         """Return how many instructions the net executes for each of the inputs int8 (n, inputs): int64 (n,).
 
-        One that a condition skips counts too. Every instruction stops the emulator, so take a few inputs.
+        One that its condition skips (after an IT of the Cortex-M4) is not executed and does not count; the IT does.
+        Every instruction stops the emulator, so take a few inputs; for all of them there is `extremes`.
         """
         q = self.net.checked(q)
         counts = np.zeros(len(q), np.int64)
@@ -133,10 +172,32 @@ class Firmware(Tabular):
         def count(*_):
             counts[at] += 1
 
-        machine.watch_code(self._sections[".text"], count)
+        machine.watch_code(*self._text_range, count)
         for at in range(len(q)):
             machine.call(FUNCTION, BUFFERS + at * self.net.width, BUFFERS + q.size)
         return counts
+
+    def extremes(self, q: np.ndarray | None = None) -> Extremes:
+        """Return the fewest and the most instructions of one answer, with the inputs that need them, as Extremes.
+
+        q : input codes int8 (n, inputs), one or more; None means every input of a net that has one or two, and of a
+            larger net a sample of 4,096 (seed 0), whose extremes may then not be those of all inputs.
+        Takes about a microsecond for each branch that each input meets.
+
+        >>> build(IntegerMLP.from_torch(models.reference("relu-2-4-1")), "rv32imc").extremes().most_inputs
+        array([[-128,  127]], dtype=int8)
+        """
+        if q is None:
+            q, paths = self._every_input, self._every_path
+        else:
+            q = self.net.checked(q)
+            if not len(q):
+                raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
+            paths = self._paths(q)
+        # inputs of one path execute the same instructions, so one of them is counted for all
+        counts = self.instructions(q[_first_of_each(paths)])[paths]
+        every = len(np.unique(q, axis=0)) == 256**self.net.width
+        return Extremes(self.name, self.target, q, counts, every)
 
     def disassembly(self):
         """Return the net's machine code as text: each line of C, and the instructions made of it."""
@@ -161,17 +222,68 @@ class Firmware(Tabular):
         machine.write(BUFFERS, q.tobytes())
         return machine
 
+    @cached_property
+    def _every_input(self):
+        width = self.net.width
+        if width <= 2:
+            codes = np.arange(-128, 128, dtype=np.int8)
+            return np.stack(np.meshgrid(*[codes] * width, indexing="ij"), axis=-1).reshape(-1, width)
+        return np.random.default_rng(0).integers(-128, 128, (SAMPLE, width), dtype=np.int8)
+
+    @cached_property
+    def _every_path(self):
+        return self._paths(self._every_input)
+
+    def _paths(self, q):
+        """Number the inputs int8 (n, inputs) by their path through the code, from 0 up: int64 (n,).
+
+        A path is every block that is entered, in order, and every conditional instruction that is executed. All
+        other instructions of a block are executed whenever it is entered there.
+        """
+        numbers, seen, path = [], {}, []
+        low, high = self._text_range
+        conditional = self._conditional_instructions()
+
+        def note(_, address, *rest):
+            if low <= address <= high:
+                path.append(address)
+            elif path:                                              # back in the loop over the batch
+                numbers.append(seen.setdefault(tuple(path), len(seen)))
+                path.clear()
+
+        parts = [q[at : at + SAMPLE] for at in range(0, len(q), SAMPLE)]
+        for part in progress(parts, f"paths on {self.target}"):
+            machine = self._machine(part)
+            machine.watch_blocks(note)
+            for address in conditional:
+                machine.watch_code(address, address, note)
+            machine.call("batch", BUFFERS, BUFFERS + part.size, len(part))
+        return np.array(numbers)
+
+    def _conditional_instructions(self):
+        """Return the addresses of the instructions that an IT before them can skip: ITT has two, and so on."""
+        addresses, left = [], 0
+        for address, _, mnemonic, _ in self._instructions():
+            if left:
+                addresses.append(address)
+                left -= 1
+            elif re.fullmatch("it[te]{0,3}", mnemonic):
+                left = len(mnemonic) - 1
+        return addresses
+
     def _deepest_stack(self):
-        q = np.zeros((1, self.net.width), np.int8)
+        """Return how far the stack pointer goes down, on every path that the inputs take."""
+        q = self._every_input[_first_of_each(self._every_path)]
         machine = self._machine(q)
         lowest = RAM + RAM_SIZE
 
-        def note(_, access, address, *rest):
+        def note(*_):
             nonlocal lowest
-            lowest = min(lowest, address)
+            lowest = min(lowest, machine.stack_pointer())
 
-        machine.watch_writes(RAM + RAM_SIZE // 2, RAM + RAM_SIZE, note)
-        machine.call(FUNCTION, BUFFERS, BUFFERS + q.size)
+        machine.watch_code(*self._text_range, note)
+        for at in range(len(q)):
+            machine.call(FUNCTION, BUFFERS + at * self.net.width, BUFFERS + q.size)
         return RAM + RAM_SIZE - lowest
 
     @cached_property
@@ -185,6 +297,12 @@ class Firmware(Tabular):
         """What is loaded: {name: (address, content)}."""
         return {s.name: (s["sh_addr"], s.data()) for s in self._elf.iter_sections()
                 if s["sh_flags"] & 2 and s["sh_size"] and s["sh_type"] != "SHT_NOBITS"}
+
+    @property
+    def _text_range(self):
+        """The first and the last address of the net's code, and of what it calls."""
+        start, content = self._sections[".text"]
+        return start, start + len(content) - 1
 
     @cached_property
     def _symbols(self):
@@ -265,12 +383,16 @@ class _Machine:
     def read(self, address, size):
         return bytes(self._core.mem_read(address, size))
 
-    def watch_code(self, section, callback):
-        address, content = section
-        self._core.hook_add(self._unicorn.UC_HOOK_CODE, callback, begin=address, end=address + len(content) - 1)
+    def watch_code(self, low, high, callback):
+        """Call back before every instruction that is executed at low..high."""
+        self._core.hook_add(self._unicorn.UC_HOOK_CODE, callback, begin=low, end=high)
 
-    def watch_writes(self, low, high, callback):
-        self._core.hook_add(self._unicorn.UC_HOOK_MEM_WRITE, callback, begin=low, end=high)
+    def watch_blocks(self, callback):
+        """Call back wherever a run of instructions without a branch is entered."""
+        self._core.hook_add(self._unicorn.UC_HOOK_BLOCK, callback)
+
+    def stack_pointer(self):
+        return self._core.reg_read(self._registers[-1])
 
     def call(self, function, *arguments):
         """Call a function by its symbol and run until it returns."""
@@ -351,6 +473,11 @@ def _check(made):
         if too_long or not _known(mnemonic, target.mnemonics.split()):
             raise ValueError(f"{made.target} has no integer instruction {mnemonic} {operands} (at {address:#x}); "
                              "the code is for another processor, or computes with floats")
+
+
+def _first_of_each(numbers):
+    """Return the index at which each of the numbers 0, 1, ... stands first."""
+    return np.unique(numbers, return_index=True)[1]
 
 
 def _known(mnemonic, allowed):
