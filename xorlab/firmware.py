@@ -25,6 +25,7 @@ FLASH, RAM, RAM_SIZE, BUFFERS = 0x0800_0000, 0x2000_0000, 0x10_0000, 0x6000_0000
 STOP = 0x0900_0000                  # where the outermost call returns to: mapped, and never run
 FUNCTION = "xor_net"
 SAMPLE = 4096                       # so many inputs stand for all, where a net has more than two
+PATIENCE = 100_000_000              # a function that has not returned after so many instructions never will
 
 # what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
 THUMB = """
@@ -78,6 +79,7 @@ LINK = """SECTIONS {{
     . = {ram:#x};
     .data : {{ *(.data*) *(.sdata*) }}
     .bss : {{ *(.bss*) *(.sbss*) *(COMMON) }}
+    ASSERT(. <= {ram:#x} + {half:#x}, "the variables take more than the half MiB that is left to them")
     /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.attributes) *(.comment) *(.riscv.attributes) }}
 }}
 """
@@ -214,6 +216,10 @@ class Firmware(Tabular):
     def table(self):
         return Table(("net", "target", "flash, bytes", "RAM, bytes"),
                      ((self.name, self.target, f"{self.flash_bytes:,}", f"{self.ram_bytes:,}"),))
+
+    def _check_that_it_returns(self):
+        q = np.zeros((1, self.net.width), np.int8)
+        self._machine(q).call(FUNCTION, BUFFERS, BUFFERS + q.size, at_most=PATIENCE)
 
     def _machine(self, q):
         machine = _Machine(TARGETS[self.target], self._symbols, len(q) * (self.net.width + self.net.outputs))
@@ -371,7 +377,8 @@ class _Machine:
         names = importlib.import_module(f"unicorn.{kind.lower()}_const")
         cpu = f"UC_CPU_ARM_{cpu}" if kind == "ARM" else f"UC_CPU_RISCV32_{cpu}"
         self._core.ctl_set_cpu_model(getattr(names, cpu))
-        self._registers = [getattr(names, f"UC_{kind}_REG_{name}") for name in target.registers]
+        *self._registers, self._counter = [getattr(names, f"UC_{kind}_REG_{name}")
+                                           for name in (*target.registers, "PC")]
         page = 0x1000
         for address, size in ((FLASH, 0x10_0000), (STOP, page), (RAM, RAM_SIZE),
                               (BUFFERS, (buffers // page + 1) * page)):
@@ -394,14 +401,24 @@ class _Machine:
     def stack_pointer(self):
         return self._core.reg_read(self._registers[-1])
 
-    def call(self, function, *arguments):
-        """Call a function by its symbol and run until it returns."""
+    def call(self, function, *arguments, at_most=0):
+        """Call a function by its symbol and run until it returns.
+
+        at_most : so many instructions; 0 for any number.  Raises ValueError if it does not return, or if it reads,
+        writes or jumps where there is no memory.
+        """
         *spare, back, stack = self._registers
         for register, value in zip(spare, arguments, strict=False):
             self._core.reg_write(register, value)
         self._core.reg_write(back, STOP | self._target.thumb)
         self._core.reg_write(stack, RAM + RAM_SIZE)
-        self._core.emu_start(self._symbols[function] | self._target.thumb, STOP)
+        try:
+            self._core.emu_start(self._symbols[function] | self._target.thumb, STOP, count=at_most)
+        except self._unicorn.UcError as error:
+            raise ValueError(f"the code broke off at {self._core.reg_read(self._counter):#x} in the emulator: {error}; "
+                             "it may use its input, its output, its variables and its stack") from None
+        if self._core.reg_read(self._counter) != STOP:
+            raise ValueError(f"the code has not returned after {at_most:,} instructions; does it hold an endless loop?")
 
 
 def tflite_micro_arena(path):
@@ -423,7 +440,7 @@ def tflite_micro_arena(path):
     return int(total[1])
 
 
-def build(net, target="cortex-m0plus", optimize="-Os"):
+def build(net: IntegerMLP, target: str = "cortex-m0plus", optimize: str = "-Os") -> Firmware:
     """Compile an IntegerMLP for a microcontroller and return its Firmware.
 
     net : under the rule tflm or tinymind.  target : a name in TARGETS.  optimize : the compiler's flag.
@@ -431,13 +448,25 @@ def build(net, target="cortex-m0plus", optimize="-Os"):
     ImportError where the compiler or the emulator is missing. The first build for a target takes some seconds, in
     which the compiler makes its own runtime library.
     """
+    _check_net(net)
     with TemporaryDirectory() as folder:
         source = codegen.write_c(net, folder, FUNCTION)[1]
         return from_sources([source], target, net, [optimize, "-std=c99"], f"C, {net.rule}")
 
 
-def from_sources(sources, target, net, flags, name):
-    """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)` for a net; see build."""
+def from_sources(sources: list, target: str, net: IntegerMLP, flags: list, name: str) -> Firmware:
+    """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)`; return them as Firmware.
+
+    sources : paths.  net : whose input and output the function has; whether it computes the net, `run` tells.
+    flags : list of str for the compiler, e.g. ["-Os"].  name : what tables call it.
+    Raises as build does, TypeError for a path or a flag that is not in a list, and ValueError for code that the
+    compiler refuses, that lacks the function, or whose function does not return for the codes 0.
+    """
+    _check_net(net)
+    for what, given in (("sources", sources), ("flags", flags)):
+        if isinstance(given, (str, Path)):
+            raise TypeError(f"{what} must be a list, got {str(given)!r} alone; put it into [ ]")
+    sources = [files.existing_file(source, "C") for source in sources]
     if target not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     for package in ("unicorn", "capstone", "elftools"):
@@ -447,18 +476,32 @@ def from_sources(sources, target, net, flags, name):
     with TemporaryDirectory() as folder:
         folder = Path(folder)
         script, batch = folder / "link.ld", folder / "batch.c"
-        script.write_text(LINK.format(flash=FLASH, ram=RAM))
+        script.write_text(LINK.format(flash=FLASH, ram=RAM, half=RAM_SIZE // 2))
         batch.write_text(BATCH.format(function=FUNCTION, inputs=net.width, outputs=net.outputs))
         common = ["-target", chosen.triple, f"-mcpu={chosen.cpu}", *FLAGS]
         objects = [compile_c([source], folder / f"{i}.o", [*common, *flags, "-c"], f"compiling for {target}")
                    for i, source in enumerate(sources)]
         objects.append(compile_c([batch], folder / "batch.o", [*common, "-Os", "-c"], f"compiling for {target}"))
-        image = compile_c(objects, folder / "image.elf", [
-            *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
-        made = Firmware(name, target, net, image.read_bytes(),
-                        {Path(source).name: Path(source).read_text() for source in sources})
+        try:
+            image = compile_c(objects, folder / "image.elf", [
+                *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
+        except ValueError as error:
+            if f"undefined symbol: {FUNCTION}" not in str(error):
+                raise
+            raise ValueError(f"no source defines void {FUNCTION}(const int8_t *input, int8_t *output); the function "
+                             "must have this name and must not be static") from None
+        # a comment may be in any encoding
+        texts = {source.name: source.read_text(encoding="utf-8", errors="replace") for source in sources}
+        made = Firmware(name, target, net, image.read_bytes(), texts)
     _check(made)
+    made._check_that_it_returns()
     return made
+
+
+def _check_net(net):
+    if not isinstance(net, IntegerMLP):
+        raise TypeError(f"net must be an IntegerMLP, got {type(net).__name__}; "
+                        "make one with IntegerMLP.from_torch or IntegerMLP.from_tflite")
 
 
 def _check(made):
