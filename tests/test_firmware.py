@@ -119,11 +119,12 @@ def test_code_for_a_larger_processor_does_not_pass_on_the_smaller(built):
 
 def test_a_64_bit_product_needs_no_floating_point_either():
     layer = IntegerMLP.from_torch(models.reference()).steps[0]
-    wide = replace(layer, biases=np.array([2**24, -(2**24), 0]))
-    net = IntegerMLP((wide,))
+    weights = np.random.default_rng(0).integers(-127, 128, (3, 300))
+    net = IntegerMLP((replace(layer, weights=weights),))
+    q = np.random.default_rng(1).integers(-128, 128, (50, 300), dtype=np.int8)
     for target in firmware.TARGETS:
         made = firmware.build(net, target)
-        assert (made.run(Q) == net.codes(Q)).all()
+        assert (made.run(q) == net.codes(q)).all()
         assert "int64_t" in made.sources["xor_net.c"]
 
 

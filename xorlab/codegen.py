@@ -77,18 +77,17 @@ class Sums:
         return -(self.bias // self.factor)
 
 
-def exact_scaling(scale, zero_point=0):
+def exact_scaling(scale):
     """Return the Scaling that is TFLite Micro's for every sum, in 64-bit arithmetic.
 
     TFLite Micro rounds twice: after 31 bits, and after the rest, ties away from zero. Together that is one addition
     and one shift, but the second rounding makes the constant smaller below zero than above.
-    zero_point : is added to the steps, so that the outputs are codes.
     """
     multiplier, shift = quantize_multiplier(scale)
-    multiplier, half, extra, shift = ((multiplier << shift, 1 << 30, 0, 31) if shift >= 0 else
-                                      (multiplier, 1 << (30 - shift), 1 << 30, 31 - shift))
-    zero = zero_point << shift
-    return Scaling(multiplier, zero + half + extra, zero + half - extra, shift)
+    if shift >= 0:
+        return Scaling(multiplier << shift, 1 << 30, 1 << 30, 31)
+    half = 1 << (30 - shift)
+    return Scaling(multiplier, half + (1 << 30), half - (1 << 30), 31 - shift)
 
 
 def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_point: int = 0) -> list | None:
@@ -105,18 +104,18 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
     if max(unit.high - unit.low for unit in units) > 1 << 22:
         return None
     exact = exact_scaling(scale)
-    bounds = [_bounds(exact, unit, floor, ceiling, zero_point) for unit in units]
+    bounds = {unit: _bounds(exact, unit, floor, ceiling, zero_point) for unit in set(units)}
     for shift in range(exact.shift + 1):
         multiplier = round(exact.multiplier * units[0].factor / 2 ** (exact.shift - shift))
-        constants = [_constants(*bound, multiplier, shift, unit.bias * multiplier // unit.factor + (zero_point << shift))
-                     for unit, bound in zip(units, bounds, strict=True)]
-        if multiplier == 0 or None in constants:
+        constants = {unit: _constants(*bound, multiplier, shift,
+                                      about=unit.bias * multiplier // unit.factor + (zero_point << shift))
+                     for unit, bound in bounds.items()}
+        if multiplier == 0 or None in constants.values():
             continue
         for split in range(min(shift, 17)):
-            found = [Scaling(multiplier, *pair, shift, split, unit.turn)
-                     for unit, pair in zip(units, constants, strict=True)]
-            if all(map(_fits, found, units)):
-                return found
+            found = {unit: Scaling(multiplier, *pair, shift, split, unit.turn) for unit, pair in constants.items()}
+            if all(_fits(scaling, unit) for unit, scaling in found.items()):
+                return [found[unit] for unit in units]
     return None
 
 
@@ -146,8 +145,9 @@ def _constants(acc, made, from_below, from_above, negative, multiplier, shift, a
     both = _roundest(low.max(), high.min())
     if both is not None:
         return both, both
-    more, less = (_roundest(low[side].max(), high[side].min()) for side in (~negative, negative)) if (
-        negative.any() and not negative.all()) else (None, None)
+    if negative.all() or not negative.any():
+        return None
+    more, less = (_roundest(low[side].max(), high[side].min()) for side in (~negative, negative))
     return None if more is None or less is None else (more, less)
 
 
@@ -250,11 +250,12 @@ def _source(net, name):
     return f"""\
 /* An int8 neural network in integers. Made by xorlab.codegen.write_c; change the net, not this file.
 
-   A layer sums weights times codes. The zero point of its input is folded into the bias, because
-   w * (q - z) + b is w * q + (b - w * z). The sum is scaled to output steps, rounded as TFLite Micro rounds,
-   and clamped to 8 bits; values between layers are steps above the zero point. To scale by a real number is
-   to multiply by that number * 2^n, made whole, and to shift right by n; where the product would not fit into
-   32 bits it is taken in two parts. Right shifts of negative numbers must be arithmetic. */
+   A layer sums weights times codes, without a factor that all weights of a unit share. To scale by a real
+   number is to multiply by that number * 2^n, made whole, and to shift right by n; where the product would not
+   fit into 32 bits it is taken in two parts. One constant, added before the shift, holds the rounding, the bias
+   and both zero points, because w * (q - z) + b is w * q + (b - w * z). TFLite Micro rounds twice, and so rounds
+   sums below zero a little otherwise: where that shows they have a constant of their own. What is made is a
+   code, or after a ReLU the steps above the zero point. Right shifts of negative numbers must be arithmetic. */
 #include "{name}.h"
 
 {"".join(constants)}void {name}(const int8_t input[{name.upper()}_INPUTS], int8_t output[{name.upper()}_OUTPUTS])
@@ -327,19 +328,21 @@ class _Unit:
     """A unit as it is written: acc = weights / factor times codes + bias, from low to high, and how it is scaled.
 
     first : a lower acc is raised to it before it is scaled, because a ReLU follows; None if that cannot be.
+    bias, zero_point : 0 where the scaling holds them.
     """
     low: int
     high: int
     factor: int
     bias: int
     scaling: Scaling
+    zero_point: int
     first: int | None
 
     @property
     def ends(self):
         """The lowest and the highest output, before a clamp."""
         low = self.low if self.first is None else max(self.low, self.first)
-        return [int(self.scaling.steps(np.int64(acc))) for acc in (low, max(low, self.high))]
+        return [int(self.scaling.steps(np.int64(acc))) + self.zero_point for acc in (low, max(low, self.high))]
 
 
 def _units(scales, sums, clamp, zero_point):
@@ -356,8 +359,8 @@ def _units(scales, sums, clamp, zero_point):
         found = short_scalings(scale, raised, *clamp, zero_point)
         for at, i in enumerate(group):
             unit, first = units[at], firsts[at]
-            made[i] = (_Unit(unit.low, unit.high, unit.factor, 0, found[at], first) if found else
-                       _Unit(unit.of(unit.low), unit.of(unit.high), 1, unit.bias, exact_scaling(scale, zero_point),
+            made[i] = (_Unit(unit.low, unit.high, unit.factor, 0, found[at], 0, first) if found else
+                       _Unit(unit.of(unit.low), unit.of(unit.high), 1, unit.bias, exact_scaling(scale), zero_point,
                              None if first is None else 0))
     return [made[i] for i in range(len(sums))]
 
@@ -406,10 +409,10 @@ def _product(unit):
     else:
         constant = f" + (acc < {scaling.turn} ? {less} : {more})"
     if scaling.split is None:
-        return f"(int32_t)(((int64_t)acc * {scaling.multiplier}{constant}) >> {scaling.shift})"
-    rest = {0: "", 1: f" + (acc >> {scaling.split})"}.get(
-        scaling.low, f" + (acc * {scaling.low} >> {scaling.split})")
-    return f"(acc * {scaling.high}{constant}{rest}) >> {scaling.shift - scaling.split}"
+        return _plus(f"(int32_t)(((int64_t)acc * {scaling.multiplier}{constant}) >> {scaling.shift})", unit.zero_point)
+    rest = "" if scaling.low == 0 else f" + (acc * {scaling.low} >> {scaling.split})".replace("acc * 1 ", "acc ")
+    product = "acc" if scaling.high == 1 else f"acc * {scaling.high}"
+    return f"({product}{constant}{rest}) >> {scaling.shift - scaling.split}"
 
 
 def _products(weights, name, bias):
