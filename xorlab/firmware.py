@@ -24,7 +24,8 @@ from xorlab.tables import Table, Tabular
 FLASH, RAM, RAM_SIZE, BUFFERS = 0x0800_0000, 0x2000_0000, 0x10_0000, 0x6000_0000
 STOP = 0x0900_0000                  # where the outermost call returns to: mapped, and never run
 FUNCTION = "xor_net"
-SAMPLE = 4096                       # so many inputs stand for all, where a net has more than two
+SAMPLE = 4096                       # so many inputs stand for all, where all are too many
+BRANCHES = 5_000_000                # so many can be watched in a few seconds
 PATIENCE = 100_000_000              # a function that has not returned after so many instructions never will
 
 # what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
@@ -182,9 +183,9 @@ class Firmware(Tabular):
     def extremes(self, q: np.ndarray | None = None) -> Extremes:
         """Return the fewest and the most instructions of one answer, with the inputs that need them, as Extremes.
 
-        q : input codes int8 (n, inputs), one or more; None means every input of a net that has one or two, and of a
-            larger net a sample of 4,096 (seed 0), whose extremes may then not be those of all inputs.
-        Takes about a microsecond for each branch that each input meets.
+        q : input codes int8 (n, inputs), one or more; None means every input of a net that has one or two. Where that
+            would take more than seconds, in a larger net or code of many loops, it means a sample of 4,096 (seed 0),
+            whose extremes may not be those of all inputs; the table and `every` say so.
 
         >>> build(IntegerMLP.from_torch(models.reference("relu-2-4-1")), "rv32imc").extremes().most_inputs
         array([[-128,  127]], dtype=int8)
@@ -231,10 +232,17 @@ class Firmware(Tabular):
     @cached_property
     def _every_input(self):
         width = self.net.width
-        if width <= 2:
+        if width <= 2 and 256**width * self._branches() <= BRANCHES:
             codes = np.arange(-128, 128, dtype=np.int8)
             return np.stack(np.meshgrid(*[codes] * width, indexing="ij"), axis=-1).reshape(-1, width)
         return np.random.default_rng(0).integers(-128, 128, (SAMPLE, width), dtype=np.int8)
+
+    def _branches(self):
+        """Return how many blocks the codes 0 enter."""
+        machine, entered = self._machine(np.zeros((1, self.net.width), np.int8)), []
+        machine.watch_blocks(lambda *block: entered.append(block))
+        machine.call(FUNCTION, BUFFERS, BUFFERS + self.net.width)
+        return len(entered)
 
     @cached_property
     def _every_path(self):
