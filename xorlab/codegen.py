@@ -98,7 +98,7 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
     zero_point : the output of a sum of zero: 0 for steps, the zero point for codes.
     Every sum of every unit is checked.  Returns None if there are none.
 
-    >>> short_scalings(1 / 137, [Sums(0, 35_000)], 0, 255)[0].steps(np.array([68, 69]))
+    >>> short_scalings(1 / 137, [Sums(0, 35_000)], 0, 255)[0].steps(np.array([67, 68]))
     array([0, 1])
     """
     if max(unit.high - unit.low for unit in units) > 1 << 22:

@@ -187,6 +187,7 @@ class Firmware(Tabular):
             would take more than seconds, in a larger net or code of many loops, it means a sample of 4,096 (seed 0),
             whose extremes may not be those of all inputs; the table and `every` say so.
 
+        >>> from xorlab import models
         >>> build(IntegerMLP.from_torch(models.reference("relu-2-4-1")), "rv32imc").extremes().most_inputs
         array([[-128,  127]], dtype=int8)
         """
