@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import _tinymind
 
-from xorlab import firmware, models
+from xorlab import data, firmware, models
 from xorlab.integer import IntegerMLP
 from xorlab.tables import Table
 
@@ -26,7 +26,7 @@ def main():
                 with TemporaryDirectory() as folder:
                     source, flags = _tinymind.write(net, tinymind, folder)
                     theirs = firmware.from_sources([source], target, net, ["-Os", *flags], "TinyMind")
-                q = theirs.extremes().inputs
+                q = data.int8_inputs()
                 assert (theirs.run(q)[:, 0] == net.codes(q)).all(), "TinyMind does not follow its rule"
                 rows.append(_row("relu-2-4-1 by TinyMind", target, theirs))
     print(Table(("net", "target", "flash, bytes", "RAM, bytes", "instructions", "over inputs", "most at codes"),
