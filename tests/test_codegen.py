@@ -17,7 +17,7 @@ from torch import nn
 from xorlab import codegen, compare, data, models, predictors
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES, Affine, Layer
+from xorlab.rules import RULES, Affine, Layer, Logistic
 
 pytest.importorskip("ziglang", reason="no C compiler here")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -328,13 +328,18 @@ void table(float scale, int32_t zero, int8_t *out) {
     for scale, zero_point in [*zip(scales, zero_points.tolist(), strict=True), (np.float32(TELLING.scale), 70)]:
         out = np.empty(256, np.int8)
         library.table(ctypes.c_float(scale), ctypes.c_int32(zero_point), ctypes.c_void_p(out.ctypes.data))
-        step = codegen.Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
+        step = Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
         assert (RULES["tinymind"].table(step) == out).all(), (scale, zero_point)
+
+
+def relu_net():
+    return IntegerMLP.from_torch(models.reference("relu-2-4-1"))
 
 
 @pytest.mark.parametrize("net, says", [
     (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
     (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
+    (lambda: IntegerMLP((replace(relu_net().steps[0], ceiling=6.0), *relu_net().steps[1:])), "has Layer with ReLU6, L"),
     (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
 def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
     with pytest.raises(ValueError, match=says):

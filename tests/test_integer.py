@@ -305,9 +305,23 @@ def test_a_file_with_float_ends_is_its_int8_core(ends, tmp_path):
         assert np.array_equal(predictors.from_integer(net)(x), predictors.from_tflite(path, "tflm")(x))
 
 
+def test_how_runtimes_quantize_at_a_float_end_is_as_the_docstring_says(tmp_path):
+    """Numbers within a float32 of a tie between two codes, through a core that changes no code."""
+    line, path = Affine(float(np.float32(0.0123)), -7), tmp_path / "ends.tflite"
+    path.write_bytes(tflite_of([Layer(np.array([[1]]), np.array([0]), np.float32([1.0]), line, line)],
+                               float_ends=(True, True)))
+    ties = np.float32(line.scale) * np.arange(-120.5, 134).astype(np.float32)
+    x = np.concatenate([ties, np.nextafter(ties, np.float32(9)), np.nextafter(ties, np.float32(-9))])[:, None]
+    net = predictors.from_integer(IntegerMLP.from_tflite(path))
+    steps = {runtime: np.rint((predictors.from_tflite(path, runtime)(x) - net(x)) / line.scale) for runtime in FOLLOWS}
+    assert not any(steps[runtime].any() for runtime in {"tflm", "reference"} & set(FOLLOWS))
+    for runtime in ("xnnpack", "builtin"):
+        assert steps[runtime].any() and np.abs(steps[runtime]).max() == 1
+
+
 def edited(steps, edit, **parts):
     """Return a file's content after `edit(graph, options of its first layer)` has changed its object form."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(steps, reshapes=None, **parts), 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(steps, **{"reshapes": None} | parts), 0))
     graph = model.subgraphs[0]
     edit(graph, next(op.builtinOptions for op in graph.operators if len(op.inputs) == 3))
     return packed(model)
@@ -326,6 +340,11 @@ def quantize(**values):
     return lambda graph, options: vars(graph.tensors[graph.outputs[0]].quantization).update(values)
 
 
+def rescaled_by_reshape(graph, options):
+    """The first RESHAPE's output gets another scale than its input."""
+    graph.tensors[graph.operators[0].outputs[0]].quantization.scale = np.float32([0.5])
+
+
 def retype(kind):
     return lambda graph, options: setattr(graph.tensors[graph.inputs[0]], "type", getattr(schema.TensorType, kind))
 
@@ -337,6 +356,7 @@ def retype(kind):
     (retype("UINT8"), {"float_ends": (True, False)}, "operator QUANTIZE .UINT8 tensor tensor0 to INT8 tensor tensor1"),
     (quantize(scale=np.float32([1 / 128])), {}, "LOGISTIC into tensor .*the format fixes"),
     (quantize(scale=np.float32([0])), {}, "tensor tensor7: scale must be finite and positive"),
+    (rescaled_by_reshape, {"reshapes": "option"}, "RESHAPE into tensor tensor1 changes the scale"),
     (quantize(scale=None, zeroPoint=None), {}, "with 0 scales")], ids=str)
 def test_what_a_file_says_is_followed_or_refused_by_name(edit, parts, says, tmp_path):
     steps, q = wide_net(np.random.default_rng(0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from xorlab import data, files, tflite_file
 from xorlab.fixed_point import quantize_multiplier
-from xorlab.rules import RULES, Layer, Logistic, in_32_bits
+from xorlab.rules import RULES, Layer, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
@@ -276,11 +276,10 @@ def _layer(layer, number, values, rule, constants, lines):
     scales = np.broadcast_to(rule.scales(layer), count)
     _check_sums(number, layer.weights, biases, values, reach, scales)
     made = f"v{number}"
-    relu = ", ReLU" if layer.lowest == zero_point else ""
-    relu += "6" * (layer.ceiling == 6)
-    offset = zero_point if relu else 0                  # after a ReLU the next layer wants no zero point
+    fused = _fused(layer).replace(" with", ",")
+    offset = zero_point if fused else 0                 # after a ReLU the next layer wants no zero point
     clamp = [code - offset for code in rule.clamp(layer)]
-    lines += [f"/* operator {number}: {inputs} codes in, {count} out{relu} */", f"int32_t {made}[{count}];"]
+    lines += [f"/* operator {number}: {inputs} codes in, {count} out{fused} */", f"int32_t {made}[{count}];"]
     if layer.weights.size <= WRITTEN_OUT:
         factors = np.maximum(np.gcd.reduce(layer.weights.astype(int), axis=1), 1)
         sums = [Sums(int(low - bias) // int(factor), int(high - bias) // int(factor), int(factor), int(bias))
@@ -305,6 +304,13 @@ def _layer(layer, number, values, rule, constants, lines):
     return _Values(made, offset, *np.array([unit.ends for unit in units]).clip(*clamp).T)
 
 
+def _fused(step):
+    """Return what a layer's sums end with; an output whose codes begin at 0 has a ReLU's effect."""
+    if not isinstance(step, Layer) or step.lowest != step.output.zero_point:
+        return ""
+    return " with ReLU" if step.ceiling == math.inf else " with ReLU6"
+
+
 def _check_sums(number, weights, biases, values, reach, scales):
     """Raise ValueError unless every sum, also one that is not complete yet, and its scaling fit into 32 bits."""
     with_zero = replace(values, low=np.minimum(values.low, 0), high=np.maximum(values.high, 0))
@@ -312,7 +318,7 @@ def _check_sums(number, weights, biases, values, reach, scales):
     try:
         for start in (biases, 0 * biases):              # loops begin with the bias, written-out sums end with it
             in_32_bits(_reach(weights, start, with_zero))
-        in_32_bits(reach << shifts)
+        in_32_bits(reach * 2.0**shifts)
     except ValueError as error:
         raise ValueError(f"operator {number}: {error}") from None
 
@@ -462,11 +468,10 @@ def write_weights_header(net, path):
     Raises ValueError for any other net.
     Source: TinyMind's examples/pytorch_quant/xor (github.com/danmcleran/tinymind).
     """
-    kinds = [type(step) for step in net.steps]
-    relu_first = net.steps[0].output.zero_point == getattr(net.steps[0], "lowest", None)
-    if kinds != [Layer, Layer, Logistic] or not relu_first or any(layer.ceiling < math.inf for layer in net.steps[:2]):
+    kinds = [type(step).__name__ + _fused(step) for step in net.steps]
+    if kinds not in (["Layer with ReLU", f"Layer{end}", "Logistic"] for end in ("", " with ReLU")):
         raise ValueError("TinyMind's XOR program runs a layer with ReLU, a layer and a sigmoid; this net has "
-                         + ", ".join(kind.__name__ for kind in kinds))
+                         + ", ".join(kinds))
     if any(len(layer.weight_scales) > 1 for layer in net.steps[:2]):
         raise ValueError("TinyMind's XOR program takes one weight scale a layer, this net has one a unit; "
                          "make the net with IntegerMLP.from_torch")

@@ -55,6 +55,9 @@ class IntegerMLP:
         else.
         """
         graph = tflite_file.read(path)
+        if (len(graph.inputs), len(graph.outputs)) != (1, 1):
+            raise ValueError(f"{path} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; IntegerMLP runs "
+                             f"chains from one input to one output only; {ELSEWHERE}")
         tensors, steps, at = graph.tensors, [], graph.inputs[0]
         for operator in graph.operators:
             if operator.inputs[:1] != (at,) or len(operator.outputs) != 1:
@@ -62,11 +65,13 @@ class IntegerMLP:
             types = tuple(tensors[i].dtype for i in (at, *operator.outputs))
             enters = (operator.name, types) == ("QUANTIZE", ("FLOAT32", "INT8")) and not steps
             leaves = (operator.name, types) == ("DEQUANTIZE", ("INT8", "FLOAT32"))
-            if not (enters or leaves or operator.name == "RESHAPE"):
+            if operator.name == "RESHAPE":
+                _check_same_codes(operator, tensors, path)
+            elif not (enters or leaves):
                 steps.append(_step(operator, tensors, path))
             at = operator.outputs[0]
-        if (len(graph.inputs), graph.outputs) != (1, (at,)):
-            raise ValueError(f"{path} has inputs or outputs besides the ends of its chain; IntegerMLP runs chains only")
+        if graph.outputs != (at,):
+            raise ValueError(f"{path} does not give the end of its chain; IntegerMLP runs whole chains only")
         _check_rows(graph, path)
         return cls(tuple(steps), rule, tuple(tensors[i].dtype == "FLOAT32" for i in (graph.inputs[0], at)))
 
@@ -251,6 +256,15 @@ def _layer(operator, tensors, source, target):
                  CEILINGS[operator.activation])
 
 
+def _check_same_codes(reshape, tensors, path):
+    """Raise ValueError for a RESHAPE whose codes mean other numbers afterwards: runtimes copy them all the same."""
+    before, after = (tensors[i] for i in (reshape.inputs[0], *reshape.outputs))
+    if not all(np.array_equal(*pair) for pair in (
+            (before.scales, after.scales), (before.zero_points, after.zero_points), (before.dtype, after.dtype))):
+        raise ValueError(f"{path}: RESHAPE into {_called(tensors, reshape.outputs[0])} changes the scale or the type "
+                         "of the codes, which no runtime follows; convert the net anew")
+
+
 def _check_rows(graph, path):
     """Raise ValueError unless every tensor holds one row for each sample, as the layers take and make them."""
     samples = (graph.tensors[graph.inputs[0]].shape or (1,))[0]
@@ -260,8 +274,8 @@ def _check_rows(graph, path):
             for i, codes in ((operator.inputs[0], shape[1]), (operator.outputs[0], shape[0])):
                 if math.prod(graph.tensors[i].shape) != samples * codes:
                     raise ValueError(
-                        f"{path}: {_called(graph.tensors, i)} has shape {graph.tensors[i].shape} beside weights of "
-                        f"shape {shape}; IntegerMLP runs a layer over whole samples, {codes} codes each; {ELSEWHERE}")
+                        f"{path}: {_called(graph.tensors, i)} has the shape {graph.tensors[i].shape} beside "
+                        f"weights {shape}; IntegerMLP runs layers over whole samples, {codes} codes each; {ELSEWHERE}")
 
 
 def _line(tensors, index, path):

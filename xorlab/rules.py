@@ -143,8 +143,6 @@ class Relu:
     ceiling: float = math.inf
 
 
-
-
 def in_32_bits(sums):
     """Return sums as they are.  Raises ValueError if one does not fit into 32 bits, where runtimes wrap around."""
     low, high = np.min(sums, initial=0), np.max(sums, initial=0)
@@ -155,7 +153,10 @@ def in_32_bits(sums):
 
 
 def _high_product(acc, multiplier, shift):
-    return doubling_high_multiply(in_32_bits(acc << np.maximum(shift, 0)), multiplier)
+    left = np.maximum(shift, 0)
+    if np.any(left):
+        in_32_bits(acc * 2.0**left)
+    return doubling_high_multiply(acc << left, multiplier)
 
 
 def _round_twice_away(acc, multiplier, shift):
