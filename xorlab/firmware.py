@@ -193,15 +193,16 @@ class Firmware(Tabular):
         """
         if q is None:
             q, paths = self._every_input, self._every_path
+            different = len(q)
         else:
             q = self.net.checked(q)
             if not len(q):
                 raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
             paths = self._paths(q)
+            different = len(np.unique(q, axis=0))
         # inputs of one path execute the same instructions, so one of them is counted for all
         counts = self.instructions(q[_first_of_each(paths)])[paths]
-        every = len(np.unique(q, axis=0)) == 256**self.net.width
-        return Extremes(self.name, self.target, q, counts, every)
+        return Extremes(self.name, self.target, q, counts, different == 256**self.net.width)
 
     def disassembly(self):
         """Return the net's machine code as text: each line of C, and the instructions made of it."""
@@ -259,7 +260,7 @@ class Firmware(Tabular):
         low, high = self._text_range
         conditional = self._conditional_instructions()
 
-        def note(_, address, *rest):
+        def note(_, address, size, data):
             if low <= address <= high:
                 path.append(address)
             elif path:                                              # back in the loop over the batch
