@@ -50,6 +50,9 @@ class FakeQuantized(nn.Module):
         if weight_bits not in BITS:
             raise ValueError(f"weight_bits must be a whole number from {BITS[0]} to {BITS[-1]}, got {weight_bits!r}")
         layers = layers_of(model)
+        if any(linear.bias is None for linear, _ in layers):
+            raise ValueError("quantization-aware training learns a bias for every layer, and this net has a Linear "
+                             "without one; make it with bias=True, its bias may start at 0")
         x = torch.from_numpy(data.points(x, columns=layers[0][0].in_features))
         self.largest = 2 ** (weight_bits - 1) - 1
         self.activations = tuple(activation for _, activation in layers)
