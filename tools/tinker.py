@@ -52,11 +52,38 @@ CHANGES = {
 
     "03": (),
 
-    "04": (),
+    "04": (
+        Change("ten units, tanh, up to TensorFlow", {
+            'models.reference("sigmoid-2-3-1")': 'models.MLP(10, "tanh", seed=1)',
+        }, skip=("cell-13", "cell-15", "cell-18", "cell-20", "cell-21", "cell-24", "cell-26", "cell-28", "cell-29",
+                 "cell-32", "cell-33", "cell-36", "cell-38", "cell-40c", "cell-40d", "cell-40e")),
+        Change("ten units, tanh", {'models.reference("sigmoid-2-3-1")': 'models.MLP(10, "tanh", seed=1)'}),
+        Change("one hidden unit", {'models.reference("sigmoid-2-3-1")': "models.MLP(hidden=1, seed=1)"}),
+        Change("a ReLU net", {'models.reference("sigmoid-2-3-1")': 'models.reference("relu-2-4-1")'}),
+        Change("the textbook's net", {'models.reference("sigmoid-2-3-1")': 'models.reference("textbook-2-4-1")'}),
+        Change("four points to calibrate", {"data.grid(9)": "data.corners()[0]"}),
+    ),
 
-    "05": (),
+    "05": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+               skip=("cell-38", "cell-39", "cell-40", "cell-43c", "cell-43d")),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("the badly calibrated file", {'models.reference_file(NAME, "int8.tflite")': (
+            'models.reference_file(NAME, "int8-middle.tflite")')}),
+        Change("the uint8 file", {'models.reference_file(NAME, "int8.tflite")': (
+            'models.reference_file(NAME, "uint8.tflite")')}),
+    ),
 
-    "06": (),
+    "06": (
+        Change("a ReLU net, and one hidden unit in the film", {
+            'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"',
+            "learner = models.MLP(hidden=3, seed=1)": "learner = models.MLP(hidden=1, seed=0)",
+        }, skip=("cell-04a", "cell-07", "cell-21b", "cell-21c", "cell-21d", "cell-21e")),
+        Change("the textbook's net, and ten units in the film", {
+            'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"',
+            "learner = models.MLP(hidden=3, seed=1)": 'learner = models.MLP(10, "relu", seed=2)',
+        }),
+    ),
 
     "07": (),
 
