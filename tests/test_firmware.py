@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xorlab import codegen, compare, data, firmware, models, predictors
+from xorlab import codegen, compare, data, firmware, models, predictors, tflite_file
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
 
@@ -321,16 +321,21 @@ def test_a_missing_emulator_is_one_sentence(monkeypatch):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tflite_micro") is None, reason="no TFLite Micro here")
-def test_the_arena_is_enough_for_tflite_micro_and_a_smaller_one_is_not(tmp_path):
+def test_the_arena_is_enough_for_tflite_micro_and_sixteen_bytes_less_are_not(tmp_path):
     from tflite_micro.python.tflite_micro import runtime
 
-    path = models.reference_file("relu-2-4-1", "int8.tflite")
-    arena = firmware.tflite_micro_arena(path)
-    runtime.Interpreter.from_file(str(path), arena_size=2 * arena)
-    with pytest.raises(Exception, match="allocat|memory|Failed"):
-        runtime.Interpreter.from_file(str(path), arena_size=arena // 2)
+    for name in models.reference_names():
+        path = models.reference_file(name, "int8.tflite")
+        arena = firmware.tflite_micro_arena(path)
+        q = data.int8_inputs()[::997]
+        small = runtime.Interpreter.from_file(str(path), arena_size=arena)
+        small.set_input(q[5:6], 0)
+        small.invoke()
+        assert small.get_output(0) == IntegerMLP.from_tflite(path).codes(q[5:6])
+        with pytest.raises(RuntimeError, match="failed to allocate"):
+            runtime.Interpreter.from_file(str(path), arena_size=arena - 16)
     (tmp_path / "bad.tflite").write_bytes(b"no")
-    with pytest.raises(ValueError, match="cannot load"):
+    with pytest.raises(ValueError, match="bad.tflite is not a sound TFLite file"):
         firmware.tflite_micro_arena(tmp_path / "bad.tflite")
 
 
@@ -375,13 +380,14 @@ def test_the_tflite_micro_alternative_holds_the_model_and_every_operator(example
     folder = example / "tflite_micro" / "main"
     compile_c([folder / "model.c"], folder / "model.o", ["-c", "-std=c11", "-Wall", "-Wextra", "-Werror"])
     main = (folder / "main.cc").read_text()
-    used = {"FULLY_CONNECTED": "AddFullyConnected", "LOGISTIC": "AddLogistic", "RELU": "AddRelu",
-            "RESHAPE": "AddReshape"}
+    used = {"FULLY_CONNECTED": "AddFullyConnected", "LOGISTIC": "AddLogistic", "RESHAPE": "AddReshape"}
+    path = models.reference_file("sigmoid-2-3-1", "int8.tflite")
+    assert {op.name for op in tflite_file.read(path).operators} == set(used)
     assert all(f"operators.{add}();" in main for add in used.values()) and f"Resolver<{len(used)}>" in main
     arena = int(re.search(r"arena\[(\d+)\]", main)[1])
     assert "@" not in main
     if importlib.util.find_spec("tflite_micro"):
-        assert arena > firmware.tflite_micro_arena(models.reference_file("sigmoid-2-3-1", "int8.tflite"))
+        assert arena == firmware.tflite_micro_arena(path)
 
 
 def test_every_file_of_the_esp32_example_is_there_and_says_what_was_not_run(example):
@@ -406,6 +412,8 @@ def test_what_cannot_become_an_esp32_example_is_refused(tmp_path):
         codegen.write_esp32(IntegerMLP(net.steps[:1]), tmp_path / "wide")
     with pytest.raises(FileNotFoundError):
         codegen.write_esp32(net, tmp_path / "gone", tmp_path / "gone.tflite")
+    with pytest.raises(ValueError, match="uint8.tflite has not the net's ends"):
+        codegen.write_esp32(net, tmp_path / "other", models.reference_file("sigmoid-2-3-1", "uint8.tflite"))
     assert [path.name for path in tmp_path.iterdir()] == ["full"] and (tmp_path / "full" / "mine.txt").exists()
     codegen.write_esp32(net, tmp_path / "plain")
     assert not (tmp_path / "plain" / "tflite_micro").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files, tflite_file
+from xorlab import data, files, ports, tflite_file
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.rules import RULES, Layer, in_32_bits
 
@@ -565,22 +565,24 @@ def write_esp32(net, directory, tflite_path=None):
     """Write an ESP-IDF example for the ESP32-S3: the net as a component, a program that checks the four corners.
 
     net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or empty folder.
-    tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array.
+    tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array, the operators that it
+        uses, and the arena that it needs on this computer (ten times its size where TFLite Micro cannot be asked).
     The README in the folder says what of it was compiled and run, and what was not.
-    Raises ValueError for another shape or a net that gets a corner wrong; FileExistsError if the folder is in use.
-    Returns the directory.
+    Raises ValueError for another shape, a net that gets a corner wrong, or a file with other ends than the net or
+    that TFLite Micro refuses; FileExistsError if the folder is in use.  Returns the directory.
     """
     directory = Path(directory)
     if directory.exists() and (directory.is_file() or any(directory.iterdir())):
         raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
     values = _esp32_values(net)
+    if tflite_path:
+        values |= _micro_values(net, tflite_path)
     with files.replacing(directory) as made:
         shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"))
         write_c(net, made / "components" / "xor_net")
         if tflite_path:
             model = made / "tflite_micro" / "main" / "model.c"
             write_tflite_array(tflite_path, model)
-            values["ARENA"] = 4096
         for path in made.rglob("*.c*"):
             text = path.read_text()
             for key, value in values.items():
@@ -601,6 +603,24 @@ def _esp32_values(net):
         raise ValueError("the net gets a corner of XOR wrong; train it from another start first")
     rows = [f"    {{{{{a}, {b}}}, {code}, {int(label)}}}," for (a, b), code, label in zip(q, codes, y, strict=True)]
     return {"ZERO": q[0, 0], "ONE": q[3, 0], "HALF": half, "CORNERS": "\n".join(rows)}
+
+
+def _micro_values(net, path):
+    """Return what the template of TFLite Micro leaves open, after checking that the file has the net's ends."""
+    graph = tflite_file.read(path)
+    ends = [[port.affine for port in side] for side in ports.of_graph(graph)]
+    if ends != [[net.input], [net.output]]:
+        raise ValueError(f"{path} has not the net's ends, an int8 input with {net.input} and an int8 output with "
+                         f"{net.output}; export the same net as variant int8")
+    try:
+        arena, source = ports.arena_of(path), "found by trying on a computer, where pointers are twice as long"
+    except ImportError:
+        arena = -(-10 * Path(path).stat().st_size // 16) * 16
+        source = "ten times the file, because TFLite Micro could not be asked; its report below says how much is used"
+    names = sorted({op.name for op in graph.operators})
+    return {"ARENA": arena, "ARENA_SOURCE": source, "COUNT": len(names),
+            # TFLite Micro's method for CONV_2D is AddConv2D
+            "OPERATORS": "\n".join(f"    operators.Add{name.title().replace('_', '')}();" for name in names)}
 
 
 def _check_name(name):

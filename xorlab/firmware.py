@@ -6,8 +6,6 @@ its clock.
 import importlib.util
 import io
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import codegen, files
+from xorlab import codegen, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
 from xorlab.streams import progress
@@ -432,22 +430,13 @@ class _Machine:
 
 
 def tflite_micro_arena(path):
-    """Return the bytes of memory that TFLite Micro plans for a TFLite file, as it reports them on this computer.
+    """Return the least memory in bytes with which TFLite Micro opens a TFLite file on this computer.
 
-    Its tensors take the same on a microcontroller; its bookkeeping takes less there, for pointers are shorter.
-    Raises FileNotFoundError, or ImportError where TFLite Micro cannot be installed.
+    It is found by trying. What TFLite Micro reports to have used at last can be less, for it needs more while it
+    prepares. On a microcontroller its bookkeeping takes less, for pointers are shorter; tensors take the same.
+    Raises FileNotFoundError, ValueError if TFLite Micro refuses the file, or ImportError where it cannot be installed.
     """
-    path = files.existing_file(path, "TFLite")
-    if importlib.util.find_spec("tflite_micro") is None:
-        raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only")
-    # in a process of its own, because it writes its report to the native stderr
-    code = ("import sys; from tflite_micro.python.tflite_micro import runtime; "
-            "runtime.Interpreter.from_file(sys.argv[1]).print_allocations()")
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
-    total = re.search(r"Arena allocation total (\d+) bytes", done.stderr)
-    if total is None:
-        raise ValueError(f"TFLite Micro cannot load {path}")
-    return int(total[1])
+    return ports.arena_of(path)
 
 
 def build(net: IntegerMLP, target: str = "cortex-m0plus", optimize: str = "-Os") -> Firmware:
