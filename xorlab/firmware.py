@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import codegen, ports
+from xorlab import codegen, files, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
 from xorlab.streams import progress
