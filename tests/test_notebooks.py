@@ -290,7 +290,6 @@ WITH_ASSERTIONS = {
     "12",
 }
 WITHOUT_ANSWERS_IN_CODE = {
-    "01",
     "02",
     "03",
     "04",

@@ -43,7 +43,13 @@ CHANGES = {
         Change("the textbook's net", {'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"'}),
     ),
 
-    "01": (),
+    "01": (
+        Change("another line", {"line(w1=1, w2=1, b=-0.5)": "line(w1=-1, w2=-1, b=1.5)"}),
+        Change("another column", {"points.prod(axis=1)": "np.maximum(points[:, 0], points[:, 1])"}),
+        Change("a coarser search", {"np.linspace(-2, 2, 33)": "np.linspace(-1, 1, 4)"}),
+        Change("an impatient perceptron", {"rounds=100": "rounds=1"}),
+        Change("no noise, and much", {"(0.1, 0.3, 0.5)": "(0, 2)"}),
+    ),
 
     "02": (),
 
