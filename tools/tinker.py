@@ -36,6 +36,8 @@ class Change:
     skip: tuple = field(default=())
 
 
+KERAS_02 = ("cell-31", "cell-33", "cell-33a", "cell-35e")       # TensorFlow takes seconds to load
+
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
     "00": (
@@ -51,7 +53,16 @@ CHANGES = {
         Change("no noise, and much", {"(0.1, 0.3, 0.5)": "(0, 2)"}),
     ),
 
-    "02": (),
+    "02": (
+        Change("ten units, for a short time", {
+            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "epochs=4_000": "epochs=40",
+        }, skip=KERAS_02),
+        Change("one unit", {"units, seed = 3, 1": "units, seed = 1, 1", "3_000": "300"}, skip=KERAS_02),
+        Change("two units, in Keras too", {"units, seed = 3, 1": "units, seed = 2, 0", "3_000": "300"}),
+        Change("ReLU inside", {"torch.sigmoid(self.hidden(x))": "torch.relu(self.hidden(x))"}, skip=KERAS_02),
+        Change("SGD", {"torch.optim.Adam(net.parameters(), lr=0.1)": "torch.optim.SGD(net.parameters(), lr=1.0)"},
+               skip=KERAS_02),
+    ),
 
     "03": (),
 
