@@ -37,6 +37,12 @@ class Change:
 
 
 KERAS_02 = ("cell-31", "cell-33", "cell-33a", "cell-35e")       # TensorFlow takes seconds to load
+SHORT_03 = {
+    "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
+    "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
+    "starts=256, epochs=1_000": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
+    "epochs=300):": "epochs=30):", "starts=64, epochs=400": "starts=64, epochs=40",
+}
 
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
@@ -64,7 +70,13 @@ CHANGES = {
                skip=KERAS_02),
     ),
 
-    "03": (),
+    "03": (
+        Change("eight units, for a short time", {"hidden=3": "hidden=8", **SHORT_03}),
+        Change("one unit, another start", {"hidden=3": "hidden=1", "seed=1)": "seed=0)", **SHORT_03}),
+        Change("ten units, longer", {"hidden=3": "hidden=10"}, skip=("cell-20",)),
+        Change("rates ten times as high", {"lr=0.1": "lr=1.0", "rates = [0.01,": "rates = [100,", **SHORT_03}),
+        Change("three data sets of little noise", {"SETS = 12": "SETS = 3", "noisy(n, 0.4": "noisy(n, 0.1", **SHORT_03}),
+    ),
 
     "04": (),
 
