@@ -30,7 +30,6 @@ SOURCES = {
     ("03", "10,000 epochs"): "a training that nobody runs",
     ("03", "13 weights"): "lesson 02, which counts them",
     ("03", "100,000 epochs"): "a training that nobody runs",
-    ("03", "95 %"): "the level of races.Entry.interval",
     ("04", "256 values"): "8 bits",
     ("05", "2.09 bytes"): "quoted from a published lesson, as a mistake",
     ("05", "0.14 seconds"): "the same",
