@@ -41,7 +41,7 @@ SHORT_03 = {
     "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
     "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
     "starts=256, epochs=1_000": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
-    "epochs=300):": "epochs=30):", "starts=64, epochs=400": "starts=64, epochs=40",
+    "starts=64, epochs=400": "starts=64, epochs=40",
 }
 
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
@@ -61,7 +61,8 @@ CHANGES = {
 
     "02": (
         Change("ten units, for a short time", {
-            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "epochs=4_000": "epochs=40",
+            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "1_000": "100", "range(500)": "range(50)",
+            "epochs=4_000": "epochs=40",
         }, skip=KERAS_02),
         Change("one unit", {"units, seed = 3, 1": "units, seed = 1, 1", "3_000": "300"}, skip=KERAS_02),
         Change("two units, in Keras too", {"units, seed = 3, 1": "units, seed = 2, 0", "3_000": "300"}),
@@ -75,7 +76,8 @@ CHANGES = {
         Change("one unit, another start", {"hidden=3": "hidden=1", "seed=1)": "seed=0)", **SHORT_03}),
         Change("ten units, longer", {"hidden=3": "hidden=10"}, skip=("cell-20",)),
         Change("rates ten times as high", {"lr=0.1": "lr=1.0", "rates = [0.01,": "rates = [100,", **SHORT_03}),
-        Change("three data sets of little noise", {"SETS = 12": "SETS = 3", "noisy(n, 0.4": "noisy(n, 0.1", **SHORT_03}),
+        Change("three data sets of little noise",
+               {"SETS = 12": "SETS = 3", "noisy(n, 0.4": "noisy(n, 0.1", **SHORT_03}),
     ),
 
     "04": (),
