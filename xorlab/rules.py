@@ -72,6 +72,9 @@ class Affine:
         return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
 
 
+GRANULARITIES = ("per_channel", "per_tensor")        # of weight scales: one for each unit, or one for the layer
+
+
 @dataclass(frozen=True)
 class Layer:
     """A fully connected layer in integers: codes in, accumulator, codes out.

@@ -1,0 +1,163 @@
+"""Few bits: what plain rounding (PTQ) and training with rounding (QAT) cost, over populations of nets."""
+import json
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xorlab import compare, data, files, models, predictors, training, zoo
+from xorlab.optimizers import Optimizer
+from xorlab.population import Population, train
+from xorlab.qat import rounded
+from xorlab.rules import GRANULARITIES
+from xorlab.tables import Table, Tabular
+
+BITS = (8, 4, 3, 2)
+WAYS = tuple((way, granularity) for granularity in GRANULARITIES for way in ("PTQ", "QAT"))
+RESULTS = Path(__file__).parent / "references" / "few-bits.json"
+TRIED = 64              # starts of an XOR net that are trained to find enough that learned it
+STEPS = 2000
+
+
+@dataclass(frozen=True, repr=False)
+class FewBits(Tabular):
+    """Many trained nets of one shape with weights of few bits, each rounded and trained, with both granularities.
+
+    net : the shape, a name in SHAPES.  weight_bits : of every weight.
+    errors : {(way, granularity): float64 (nets,)}, each net's mean |output - float net's| over the points compared.
+        way : "PTQ", qat.rounded, or "QAT", training.fit_qat_many.  granularity : a name in rules.GRANULARITIES.
+    other_class : the same for the share of points that get another class than the float net gives them.
+    """
+    net: str
+    weight_bits: int
+    errors: dict
+    other_class: dict
+
+    def gain(self, granularity="per_channel"):
+        """Return by what factor training divides plain rounding's mean error: (low, median, high) over the nets.
+
+        Low and high are the 95 % interval of the median; both ways have the same granularity.
+        """
+        return median_interval(self.errors["PTQ", granularity] / self.errors["QAT", granularity])
+
+    def classes_gained(self, granularity="per_channel"):
+        """Return the share of points whose class training brings back: (low, median, high) over the nets."""
+        return median_interval(self.other_class["PTQ", granularity] - self.other_class["QAT", granularity])
+
+    def table(self):
+        header = ("net", "bits", *(f"{way}, {PER[granularity]}" for way, granularity in WAYS),
+                  *(f"PTQ / QAT, {PER[granularity]}" for granularity in GRANULARITIES))
+        medians = (f"{np.median(self.errors[way]):.2g}" for way in WAYS)
+        gains = ("{1:.1f} ({0:.1f} to {2:.1f})".format(*self.gain(granularity)) for granularity in GRANULARITIES)
+        return Table(header, ((self.net, str(self.weight_bits), *medians, *gains),))
+
+
+PER = {"per_channel": "per unit", "per_tensor": "per layer"}
+
+
+def median_interval(values):
+    """Return (low, median, high): the median of a sample, and a 95 % interval of the population's median.
+
+    values : at least 6 numbers.  Low and high are the k-th smallest and the k-th largest of them, k as large as an
+    error of 5 % allows: each value lies below the population's median with chance 1/2, whatever the distribution.
+
+    >>> median_interval(range(1, 21))               # from the 6th to the 15th of 20
+    (6.0, 10.5, 15.0)
+    """
+    values = np.sort(np.asarray(values, np.float64))
+    n = len(values)
+    if n < 6:
+        raise ValueError(f"a 95 % interval of a median needs at least 6 values, got {n}")
+    missed = np.cumsum([math.comb(n, i) for i in range(n)]) / 2.0 ** n       # chance that fewer than i + 1 lie below
+    k = int(np.searchsorted(missed, 0.025, side="right"))
+    return float(values[k - 1]), float(np.median(values)), float(values[-k])
+
+
+def trained_xor(hidden, activation, rate, count):
+    """Return the first `count` of the starts 0, 1, ... that learn XOR, as MLPs in eval mode."""
+    x, y = data.corners()
+    population = Population(hidden, activation, range(TRIED), x, y)
+    train(population, Optimizer("adam", rate), epochs=STEPS, batch_size=None, seed=0, steps=range(STEPS))
+    solved = np.flatnonzero(population.losses() < training.SOLVED)
+    if len(solved) < count:
+        raise ValueError(f"of {TRIED} starts {len(solved)} learned XOR, fewer than the {count} wanted")
+    return [_as_model(models.MLP(hidden, activation, seed=0), population.theta[:, i]) for i in solved[:count]]
+
+
+def _as_model(model, theta):
+    torch.nn.utils.vector_to_parameters(theta.clone(), model.parameters())
+    return model.eval()
+
+
+def _trained_digits(name, count):
+    return [zoo.trained(name, seed=seed) for seed in range(count)]
+
+
+def _square():
+    return data.grid(17), data.grid(256)            # the second: a point for each pair of int8 codes
+
+
+def _pictures():
+    x, _, test_x, _ = zoo.digits()
+    return x, test_x
+
+
+# shape -> (function from a count to that many trained nets, function that returns (points to train on, to compare on))
+SHAPES = {
+    "sigmoid-2-3-1": (partial(trained_xor, 3, "sigmoid", 0.1), _square),
+    "relu-2-8-1": (partial(trained_xor, 8, "relu", 0.02), _square),
+    "relu-2-8-8-1": (partial(trained_xor, (8, 8), "relu", 0.02), _square),
+    "dense1": (partial(_trained_digits, "dense1"), _pictures),
+    "dense4": (partial(_trained_digits, "dense4"), _pictures),
+}
+EPOCHS = {"dense1": 100, "dense4": 100}             # of QAT; a step on all digits costs as much as many on the square
+
+
+def run(net, weight_bits, nets=None, *, starts=20, epochs=None):
+    """Round and train `starts` nets of a shape in SHAPES and return a FewBits.
+
+    nets : trained nets of that shape, to use instead of training them.  epochs : of QAT; None for the study's own.
+    """
+    if net not in SHAPES:
+        raise ValueError(f"the net must be one of {', '.join(SHAPES)}, got {net!r}")
+    make, points = SHAPES[net]
+    x, compared = points()
+    nets = make(starts) if nets is None else nets
+    expected = [predictors.from_torch(model)(compared) for model in nets]
+    errors, other_class = {}, {}
+    for granularity in GRANULARITIES:
+        settings = {"weight_bits": weight_bits, "granularity": granularity}
+        trained = training.fit_qat_many(nets, x, epochs=epochs or EPOCHS.get(net, 300), **settings)
+        made = {"PTQ": [rounded(model, x, **settings) for model in nets], "QAT": [copy for copy, _ in trained]}
+        for way, copies in made.items():
+            answers = [predictors.from_torch(copy)(compared) for copy in copies]
+            pairs = list(zip(answers, expected, strict=True))
+            errors[way, granularity] = np.array([np.abs(a - e, dtype=np.float64).mean() for a, e in pairs])
+            other_class[way, granularity] = np.array(
+                [(compare.classes(a) != compare.classes(e)).mean() for a, e in pairs])
+    return FewBits(net, weight_bits, errors, other_class)
+
+
+def study():
+    """Return the committed FewBits of every shape in SHAPES at 8, 4, 3 and 2 bits, 20 nets each.
+
+    They are what `python benchmarks/quantization.py --write` measured; a test measures some of them again.
+    """
+    return [FewBits(row["net"], row["weight_bits"], *({tuple(way.split()): np.array(values) for way, values
+                                                       in row[measure].items()} for measure in MEASURES))
+            for row in json.loads(files.existing_file(RESULTS, "study").read_text())]
+
+
+MEASURES = ("errors", "other_class")
+
+
+def write(results):
+    """Store a list of FewBits as the committed study."""
+    rows = [{"net": r.net, "weight_bits": r.weight_bits,
+             **{measure: {" ".join(way): [float(f"{value:.4g}") for value in values]
+                          for way, values in getattr(r, measure).items()} for measure in MEASURES}} for r in results]
+    with files.replacing(RESULTS) as made:
+        made.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
