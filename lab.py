@@ -11,6 +11,7 @@
     python3 lab.py html                           lessons as pages in html/, to read without Jupyter
     python3 lab.py refresh [NN ...]               re-run lessons in notebooks/ in place
     python3 lab.py reset NN                       a fresh copy of a lesson in work/; the old one stays too
+    python3 lab.py tinker [NN ...]                run lessons with the changes that a student would try
 
     --torch-index URL                take torch from this package index (e.g. one with CPU builds)
 
@@ -34,13 +35,14 @@ NOTEBOOKS = HERE / "notebooks"
 WORK = HERE / "work"
 OLDEST, NEWEST = (3, 11), (3, 13)
 
-# For every kernel that is checked or refreshed: one thread each, since several run side by side, and no
-# progress bars, since their last frame differs from run to run.
+# For every kernel that is checked or refreshed: one thread each, since several run side by side; no progress
+# bars, since their last frame differs from run to run; and what a lesson expects of its numbers must hold.
 CHECK_SETTINGS = {
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TQDM_DISABLE": "1",
+    "XORLAB_CHECK": "1",
 }
 
 
@@ -94,7 +96,7 @@ def take_option(name, arguments):
 
 def command_named(name):
     commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
-                "reset": reset}
+                "reset": reset, "tinker": tinker}
     if name not in commands:
         names = ", ".join(commands)
         raise Problem(f"there is no command {name!r}; there are: {names}; without a command the lessons open")
@@ -142,6 +144,10 @@ def html(arguments, torch_index):
 
 def refresh(arguments, torch_index):
     return run_tool("refresh", arguments, torch_index)
+
+
+def tinker(arguments, torch_index):
+    return run_tool("tinker", arguments, torch_index)
 
 
 def run_tool(name, arguments, torch_index):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import lab
 import xorlab
 from xorlab import files
 from xorlab.tables import Table, Tabular, stacked
@@ -92,3 +93,23 @@ def test_results_are_stacked_under_one_header_only():
     assert stacked([Result("a", "b"), Result("a", "b")]) == Table(("a", "b"), (("A", "B"), ("A", "B")))
     with pytest.raises(ValueError, match="got 2 headers"):
         stacked([Result("a", "b"), Result("a", "c")])
+
+
+def test_an_expectation_that_holds_says_nothing(monkeypatch, capsys):
+    for checked in ("0", "1"):
+        monkeypatch.setenv("XORLAB_CHECK", checked)
+        xorlab.expect(1 > 0, "One is more than nothing.")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_expectation_that_fails_stops_a_check_and_only_tells_a_student(monkeypatch, capsys):
+    monkeypatch.setenv("XORLAB_CHECK", "1")
+    with pytest.raises(AssertionError, match="One is less."):
+        xorlab.expect(1 < 0, "One is less.")
+    monkeypatch.delenv("XORLAB_CHECK")
+    xorlab.expect(1 < 0, "One is less.")
+    assert capsys.readouterr().out == "Not so here, though the lesson's text says it: One is less.\n"
+
+
+def test_lessons_are_checked_with_expectations_that_stop():
+    assert lab.CHECK_SETTINGS["XORLAB_CHECK"] == "1"

@@ -8,10 +8,10 @@ Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import os
 
-from xorlab.streams import quiet
+from xorlab.streams import expect, quiet
 
 # ONNX Runtime reports to its maker and keeps a device id in the home folder, unless told not to before its import
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["quiet"]
+__all__ = ["expect", "quiet"]

@@ -1,4 +1,4 @@
-"""What reaches the screen: native log noise held back, progress shown only to people."""
+"""What reaches the screen: native log noise held back, progress shown only to people, a lesson's expectations."""
 import os
 import sys
 import tempfile
@@ -53,3 +53,19 @@ def progress(steps, label):
 
     hidden = True if os.environ.get("TQDM_DISABLE") == "1" else None       # None: tqdm asks the stream
     return tqdm(steps, desc=label, delay=3, leave=False, disable=hidden)
+
+
+def expect(condition: object, sentence: str) -> None:
+    """Hold what a lesson's text says of its numbers, without punishing a student who changes them.
+
+    condition : true where the numbers are as the text says.  sentence : what the text says, in one sentence.
+    Where lessons are checked (the environment says XORLAB_CHECK=1) a false condition raises AssertionError with the
+    sentence. Elsewhere the sentence is printed, and the lesson goes on.
+
+    >>> expect(2 + 2 == 4, "Two and two make four.")
+    """
+    if condition:
+        return
+    if os.environ.get("XORLAB_CHECK") == "1":
+        raise AssertionError(sentence)
+    print(f"Not so here, though the lesson's text says it: {sentence}")
