@@ -2,8 +2,8 @@
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
 streams, files, tables, data, tflite_file, tflite_bytes, models, fixed_point, rules, integer, codegen, compiler,
-firmware, zoo, optimizers, population, races, qat, training, export, predictors, compare, conformance, trials, plots,
-widgets, environment, cli.
+firmware, zoo, optimizers, population, races, qat, training, export, predictors, compare, conformance, trials,
+fewbits, plots, widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import os

@@ -36,26 +36,36 @@ class FewBits(Tabular):
     errors: dict
     other_class: dict
 
-    def gain(self, granularity="per_channel"):
-        """Return by what factor training divides plain rounding's mean error: (low, median, high) over the nets.
+    def gain(self, before=("PTQ", "per_channel"), after=("QAT", "per_channel")):
+        """Return by what factor the mean error falls from one way to another: (low, median, high) over the nets.
 
-        Low and high are the 95 % interval of the median; both ways have the same granularity.
+        Low and high are the 95 % interval of the median.  Raises ValueError for a way that is none of WAYS.
         """
-        return median_interval(self.errors["PTQ", granularity] / self.errors["QAT", granularity])
+        before, after = (self._of(self.errors, way) for way in (before, after))
+        return median_interval(before / after)
 
-    def classes_gained(self, granularity="per_channel"):
-        """Return the share of points whose class training brings back: (low, median, high) over the nets."""
-        return median_interval(self.other_class["PTQ", granularity] - self.other_class["QAT", granularity])
+    def classes_gained(self, before=("PTQ", "per_channel"), after=("QAT", "per_channel")):
+        """Return what share of the points gets its class back from one way to another, as `gain` does."""
+        before, after = (self._of(self.other_class, way) for way in (before, after))
+        return median_interval(before - after)
+
+    def _of(self, measure, way):
+        if way not in measure:
+            raise ValueError(f"a way must be one of {', '.join(map(str, measure))}, got {way!r}")
+        return measure[way]
 
     def table(self):
-        header = ("net", "bits", *(f"{way}, {PER[granularity]}" for way, granularity in WAYS),
-                  *(f"PTQ / QAT, {PER[granularity]}" for granularity in GRANULARITIES))
+        header = ("net", "bits", *(f"{way} {PER[granularity]}" for way, granularity in WAYS),
+                  *(f"{before} {PER[one]} / {after} {PER[other]}" for (before, one), (after, other) in COMPARED))
         medians = (f"{np.median(self.errors[way]):.2g}" for way in WAYS)
-        gains = ("{1:.1f} ({0:.1f} to {2:.1f})".format(*self.gain(granularity)) for granularity in GRANULARITIES)
+        gains = ("{1:.1f} ({0:.1f} to {2:.1f})".format(*self.gain(*pair)) for pair in COMPARED)
         return Table(header, ((self.net, str(self.weight_bits), *medians, *gains),))
 
 
 PER = {"per_channel": "per unit", "per_tensor": "per layer"}
+# like with like, and the comparison that flatters neither: rounding with its finer scales, training without
+COMPARED = ((("PTQ", "per_channel"), ("QAT", "per_channel")), (("PTQ", "per_tensor"), ("QAT", "per_tensor")),
+            (("PTQ", "per_channel"), ("QAT", "per_tensor")))
 
 
 def median_interval(values):
