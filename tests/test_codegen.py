@@ -11,13 +11,13 @@ import torch
 from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_nets import random_net
+from random_nets import random_file, tflite_of
 from torch import nn
 
 from xorlab import codegen, compare, data, models, predictors
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES, Affine, Layer
+from xorlab.rules import RULES, Affine, Layer, Logistic
 
 pytest.importorskip("ziglang", reason="no C compiler here")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -81,7 +81,7 @@ def test_generated_c_equals_tflite_micro_itself():
 def test_generated_c_equals_the_rule_on_random_nets(tmp_path):
     rng = np.random.default_rng(3)
     for i in range(12):
-        described, content = random_net(rng)
+        described, content = random_file(rng)
         (tmp_path / "net.tflite").write_bytes(content)
         net = IntegerMLP.from_tflite(tmp_path / "net.tflite")
         assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), f"net {i}: {described}"
@@ -139,13 +139,39 @@ def test_what_c_cannot_follow_is_refused_in_one_sentence(tmp_path):
     for rule in set(RULES) - set(codegen.C_RULES):
         with pytest.raises(ValueError, match=r"tflm or tinymind.*under\('tflm'\)"):
             codegen.write_c(net.under(rule), tmp_path)
-    for name in ("2nd", "a b", "", "größe"):
+    for name in ("2nd", "a b", "", "größe", "for", "restrict", "main", "new", "xor", "uint8_t", "INT32_MAX", "table_2",
+                 "_net"):
         with pytest.raises(ValueError, match="C identifier"):
             codegen.write_c(net, tmp_path, name)
     wide = Layer(np.array([[127, 127]]), np.array([2**31 - 1]), np.float32([1e-6]), Affine(1.0, 0), Affine(1.0, 0))
-    with pytest.raises(ValueError, match="do not fit into 32 bits"):
-        codegen.write_c(IntegerMLP((wide,)), tmp_path)
+    halfway = replace(wide, biases=np.array([2**31 - 1 - 127 * 4]), weights=np.array([[127, -127]]))
+    scaled = replace(wide, biases=np.array([2**30]), weight_scales=np.float32([1.5]))
+    for layer in (wide, halfway, scaled):
+        with pytest.raises(ValueError, match="operator 1: .*beyond 32 bits"):
+            codegen.write_c(IntegerMLP((layer,)), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_sums_count_too(tmp_path):
+    """Hidden codes that never come near 0: the bias alone is beyond 32 bits, the whole sum is not."""
+    high = Layer(np.zeros((2, 1), int), np.array([120, 120]), np.float32([1.0]), Affine(1.0, 0), Affine(1.0, -128))
+    after = Layer(np.array([[127, 127]]), np.array([-(2**31) - 2000]), np.float32([2.0**-24]), Affine(1.0, -128),
+                  Affine(1.0, 0))
+    net = IntegerMLP((high, after))
+    assert net.trace(np.int8([[0]]))[1].accumulators.min() >= -(2**31)
+    with pytest.raises(ValueError, match="operator 2: .*beyond 32 bits"):
+        codegen.write_c(net, tmp_path)
+
+
+@pytest.mark.parametrize("ends, says", [
+    ((False, False), []), ((True, False), ["takes float32"]), ((True, True), ["takes float32", "gives float32"])])
+def test_the_header_tells_of_the_ends_that_the_code_leaves_out(ends, says, tmp_path):
+    steps = IntegerMLP.from_torch(models.reference()).steps
+    (tmp_path / "net.tflite").write_bytes(tflite_of(steps, float_ends=ends))
+    header, source = codegen.write_c(IntegerMLP.from_tflite(tmp_path / "net.tflite"), tmp_path)
+    text = header.read_text()
+    assert [end for end in ("takes float32", "gives float32") if end in text] == says
+    assert source.read_text() == codegen.write_c(IntegerMLP(steps), tmp_path)[1].read_text()
 
 
 def test_a_compiler_error_is_one_sentence(tmp_path):
@@ -279,13 +305,18 @@ void table(float scale, int32_t zero, int8_t *out) {
     for scale, zero_point in [*zip(scales, zero_points.tolist(), strict=True), (np.float32(TELLING.scale), 70)]:
         out = np.empty(256, np.int8)
         library.table(ctypes.c_float(scale), ctypes.c_int32(zero_point), ctypes.c_void_p(out.ctypes.data))
-        step = codegen.Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
+        step = Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
         assert (RULES["tinymind"].table(step) == out).all(), (scale, zero_point)
+
+
+def relu_net():
+    return IntegerMLP.from_torch(models.reference("relu-2-4-1"))
 
 
 @pytest.mark.parametrize("net, says", [
     (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
     (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
+    (lambda: IntegerMLP((replace(relu_net().steps[0], ceiling=6.0), *relu_net().steps[1:])), "has Layer with ReLU6, L"),
     (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
 def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
     with pytest.raises(ValueError, match=says):

@@ -182,6 +182,25 @@ def test_a_students_function_is_a_predictor_and_what_is_not_one_is_said():
         predictors.answers(3, x)
 
 
+def test_answers_that_are_no_array_of_numbers_are_said():
+    x = data.grid(3)
+    assert predictors.answers(lambda points: points[:, :1], x).shape == (9,)        # a column
+    for wrong in (lambda points: ["a"] * 9, lambda points: [[1], [2, 3]], lambda points: None):
+        with pytest.raises((TypeError, ValueError), match="<lambda> (must return an array of numbers|returned shape)"):
+            predictors.answers(wrong, x)
+    parameter = torch.nn.Parameter(torch.zeros(9))
+    with pytest.raises(TypeError, match="must return an array of numbers, got Parameter"):
+        predictors.answers(lambda points: parameter, x)
+
+
+def test_codes_given_as_points_are_said_and_points_are_not(capsys):
+    p = reference("xnnpack")
+    p(data.int8_inputs()[:5])
+    assert "int8 and taken as the numbers -128 to -124" in capsys.readouterr().out
+    p(data.grid(3)), p(np.int8([[0, 1]])), p.codes(data.int8_inputs()[:5])
+    assert capsys.readouterr().out == ""
+
+
 def test_opening_and_running_a_model_is_quiet(capfd):
     reference("xnnpack")(data.grid(3))
     assert capfd.readouterr() == ("", "")

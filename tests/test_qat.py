@@ -201,7 +201,7 @@ def test_a_range_that_is_a_point_or_above_zero_is_widened():
     (models.MLP(3, "tanh", seed=0), data.grid(3), 8, "each perhaps followed by ReLU or Sigmoid; got Tanh"),
     (nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), data.grid(3), 8, "got ReLU"),
     (nn.Sequential(), data.grid(3), 8, "at least one Linear layer, got none"),
-    (nn.Linear(2, 1, bias=False), data.grid(3), 8, "Linear layers with a bias"),
+    (nn.Linear(2, 1, bias=False), data.grid(3), 8, "learns a bias for every layer"),
     (models.MLP(seed=0), data.grid(3), 9, "weight_bits must be a whole number from 2 to 8, got 9"),
     (models.MLP(seed=0), data.grid(3), 2.5, "got 2.5"),
     (models.MLP(seed=0), data.grid(3), True, "got True"),

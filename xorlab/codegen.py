@@ -1,20 +1,34 @@
 """Code for a microcontroller: an IntegerMLP as plain C, as TinyMind's header, and a TFLite file as a C array."""
+import math
 import re
 import shutil
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from xorlab import data, files, tflite_file
 from xorlab.fixed_point import quantize_multiplier
-from xorlab.rules import RULES, Layer, Logistic
+from xorlab.rules import RULES, Layer, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
 ANY = 1 << 62               # a bound that does not bind
 C_RULES = ("tflm", "tinymind")
+RESERVED = {                # keywords of C23 and C++20, and main
+    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
+    "char", "char8_t", "char16_t", "char32_t", "class", "compl", "concept", "const", "const_cast", "consteval",
+    "constexpr", "constinit", "continue", "co_await", "co_return", "co_yield", "decltype", "default", "delete",
+    "do", "double", "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for",
+    "friend", "goto", "if", "inline", "int", "long", "main", "mutable", "namespace", "new", "noexcept", "not",
+    "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register",
+    "reinterpret_cast", "requires", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert",
+    "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef",
+    "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using", "virtual", "void", "volatile",
+    "wchar_t", "while", "xor", "xor_eq",
+}
+OWN_NAMES = r"(weights|biases|table)_\d+|u?int(ptr|max|(_fast|_least)?\d+)_t|U?INT\w*_(C|MIN|MAX)"
 ESP32 = Path(__file__).parent / "esp32"         # the example's files, with @NAME@ where a net's numbers go
 
 
@@ -122,8 +136,9 @@ def write_c(net, directory, name="xor_net"):
     The code equals the net on every input: `void name(const int8_t input[], int8_t output[])`. Layers of up to 64
     weights are written out, larger ones are loops. It needs right shifts of negative numbers to be arithmetic, as
     every compiler for ARM, RISC-V, Xtensa and x86 makes them.
-    Raises ValueError for a rule that needs floats or another rounding, or a name that is none in C.
-    Returns (header path, source path).
+    Of a file with float32 ends it is the int8 core: the caller makes and reads the codes, as the header says.
+    Raises ValueError for a rule that needs floats or another rounding, for sums beyond 32 bits, or for a name that is
+    none in C.  Returns (header path, source path).
     """
     if net.rule not in C_RULES:
         raise ValueError(f"C code follows the rule {' or '.join(C_RULES)}, the net has {net.rule!r}; "
@@ -144,7 +159,7 @@ def _header(net, name):
 /* An int8 neural network in integers. Made by xorlab.codegen.write_c; change the net, not this file.
 
    An input code stands for the number {net.input.scale:.9g} * (code - {net.input.zero_point}),
-   an output code for the number {net.output.scale:.9g} * (code - {net.output.zero_point}). */
+   an output code for the number {net.output.scale:.9g} * (code - {net.output.zero_point}).{_float_ends(net)} */
 #ifndef {guard}
 #define {guard}
 
@@ -157,6 +172,17 @@ void {name}(const int8_t input[{name.upper()}_INPUTS], int8_t output[{name.upper
 
 #endif
 """.replace("- -", "+ ")
+
+
+def _float_ends(net):
+    """Return the comment on what a file with float32 ends does beyond this code; empty for int8 ends."""
+    takes, gives = net.float_ends
+    return (takes * """
+
+   The TFLite file takes float32. Its QUANTIZE is no part of this code: make the codes first,
+   code = round(number / scale) + zero point, ties away from zero, cut to -128..127.""" + gives * """
+
+   The TFLite file gives float32. Its DEQUANTIZE is no part of this code: the output is codes.""")
 
 
 @dataclass(frozen=True)
@@ -199,16 +225,16 @@ def _source(net, name):
 def _layer(layer, number, values, rule, constants, lines):
     """Write a fully connected layer and return its values: steps above the zero point of its output."""
     units, inputs = layer.weights.shape
-    clamp = layer.lowest - layer.output.zero_point, 127 - layer.output.zero_point
+    clamp = tuple(code - layer.output.zero_point for code in rule.clamp(layer))
     biases = layer.biases + (values.offset - layer.input.zero_point) * layer.weights.sum(1)
     reach = _reach(layer.weights, biases, values)
-    if reach.min() < INT32[0] or reach.max() > INT32[1]:
-        raise ValueError(f"operator {number} can reach sums from {reach.min():,} to {reach.max():,}, "
-                         "which do not fit into 32 bits")
-    scalings = _scalings(np.broadcast_to(rule.scales(layer), units), reach, clamp)
+    scales = np.broadcast_to(rule.scales(layer), units)
+    _check_sums(number, layer.weights, biases, values, reach, scales)
+    scalings = _scalings(scales, reach, clamp)
     made = f"v{number}"
-    relu = ", ReLU" if layer.lowest == layer.output.zero_point else ""
-    lines += [f"/* operator {number}: {inputs} codes in, {units} out{relu} */", f"int32_t {made}[{units}];"]
+    fused = _fused(layer).replace(" with", ",")
+    lines += [f"/* operator {number}: {inputs} codes in, {units} out{fused} */",
+              f"int32_t {made}[{units}];"]
     if layer.weights.size <= WRITTEN_OUT:
         for i in range(units):
             lines += textwrap.wrap(f"acc = {_products(layer.weights[i], values.name, biases[i])};", 100,
@@ -225,6 +251,25 @@ def _layer(layer, number, values, rule, constants, lines):
     lines.append("")
     low, high = (np.array([scaling.steps(acc) for scaling, acc in zip(scalings, end, strict=True)]) for end in reach)
     return _Values(made, layer.output.zero_point, np.clip(low, *clamp), np.clip(high, *clamp))
+
+
+def _fused(step):
+    """Return what a layer's sums end with; an output whose codes begin at 0 has a ReLU's effect."""
+    if not isinstance(step, Layer) or step.lowest != step.output.zero_point:
+        return ""
+    return " with ReLU" if step.ceiling == math.inf else " with ReLU6"
+
+
+def _check_sums(number, weights, biases, values, reach, scales):
+    """Raise ValueError unless every sum, also one that is not complete yet, and its scaling fit into 32 bits."""
+    with_zero = replace(values, low=np.minimum(values.low, 0), high=np.maximum(values.high, 0))
+    shifts = np.array([max(quantize_multiplier(scale)[1], 0) for scale in scales])
+    try:
+        for start in (biases, 0 * biases):              # loops begin with the bias, written-out sums end with it
+            in_32_bits(_reach(weights, start, with_zero))
+        in_32_bits(reach * 2.0**shifts)
+    except ValueError as error:
+        raise ValueError(f"operator {number}: {error}") from None
 
 
 def _reach(weights, biases, values):
@@ -312,10 +357,10 @@ def write_weights_header(net, path):
     Raises ValueError for any other net.
     Source: TinyMind's examples/pytorch_quant/xor (github.com/danmcleran/tinymind).
     """
-    kinds = [type(step) for step in net.steps]
-    if kinds != [Layer, Layer, Logistic] or net.steps[0].lowest != net.steps[0].output.zero_point:
+    kinds = [type(step).__name__ + _fused(step) for step in net.steps]
+    if kinds not in (["Layer with ReLU", f"Layer{end}", "Logistic"] for end in ("", " with ReLU")):
         raise ValueError("TinyMind's XOR program runs a layer with ReLU, a layer and a sigmoid; this net has "
-                         + ", ".join(kind.__name__ for kind in kinds))
+                         + ", ".join(kinds))
     if any(len(layer.weight_scales) > 1 for layer in net.steps[:2]):
         raise ValueError("TinyMind's XOR program takes one weight scale a layer, this net has one a unit; "
                          "make the net with IntegerMLP.from_torch")
@@ -448,5 +493,6 @@ def _esp32_values(net):
 
 
 def _check_name(name):
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-        raise ValueError(f"name must be a C identifier, got {name!r}")
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in RESERVED or re.fullmatch(OWN_NAMES, name):
+        raise ValueError(f"name must be a C identifier, free in C and C++: letters, digits and _, first a letter, no "
+                         f"keyword and none of the code's own names; got {name!r}")

@@ -89,12 +89,12 @@ def layers_of(model):
     kinds = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid"}
     layers = []
     for module in model.chain() if isinstance(model, MLP) else model if isinstance(model, nn.Sequential) else [model]:
-        if isinstance(module, nn.Linear) and module.bias is not None:
+        if isinstance(module, nn.Linear):
             layers.append((module, None))
         elif type(module) in kinds and layers and layers[-1][1] is None:
             layers[-1] = (layers[-1][0], kinds[type(module)])
         else:
-            raise ValueError("a net to quantize must be a chain of Linear layers with a bias, each perhaps followed "
+            raise ValueError("a net to quantize must be a chain of Linear layers, each perhaps followed "
                              f"by ReLU or Sigmoid; got {type(module).__name__}")
     if not layers:
         raise ValueError("a net to quantize needs at least one Linear layer, got none")

@@ -11,7 +11,7 @@ import numpy as np
 
 from xorlab import data, files
 from xorlab.rules import Affine
-from xorlab.streams import quiet
+from xorlab.streams import quiet, say
 
 LITERT_KERNELS = {                                  # runtime -> LiteRT's name for that set of kernels
     "xnnpack": "AUTO",                              # LiteRT's default: hand over to XNNPACK
@@ -32,6 +32,7 @@ class Predictor:
         self._run, self.name, self.sample = run, name, sample
 
     def __call__(self, x):
+        say(data.point_notes(x))            # codes belong into codes(q)
         x = data.points(x)
         self._check_shape(x)
         return _one_row_each(self._run(x), len(x)).astype(np.float32, copy=False)
@@ -165,7 +166,10 @@ def from_tflite(path, runtime="xnnpack", name=None):
 
 
 def from_integer(net, name=None):
-    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule."""
+    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule, one sample a call.
+
+    Of a net from a file with float32 ends it is the int8 core; see IntegerMLP.from_tflite.
+    """
     return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (net.width,), net.input, net.output)
 
 
@@ -189,7 +193,7 @@ def from_firmware(firmware, name=None):
 
 
 def answers(predictor, x):
-    """Return predictor(x), checked: float32 (n,) or (n, classes), finite.
+    """Return predictor(x), checked: float32 (n,) or (n, classes), finite; a column (n, 1) becomes (n,).
 
     For code that takes a student's own function. Raises TypeError or ValueError that says what a predictor is.
     """
@@ -198,10 +202,17 @@ def answers(predictor, x):
         raise TypeError(f"{name} is a PyTorch module; wrap it first: predictors.from_torch(model)")
     if not callable(predictor):
         raise TypeError(f"{name} cannot be called; a predictor is a function from points (n, 2) to outputs (n,)")
-    out = np.asarray(predictor(x), dtype=np.float32)
-    if out.ndim not in (1, 2) or len(out) != len(x):
+    given = predictor(x)
+    try:
+        out = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:      # ragged rows, text, a tensor that wants its gradient
+        raise TypeError(f"{name} must return an array of numbers, got {type(given).__name__}: "
+                        f"{_first_line(error)}") from None
+    if out.ndim not in (1, 2) or len(out) != len(x) or not out.size:
         raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},), "
                          f"or ({len(x)}, classes)")
+    if out.ndim == 2 and out.shape[1] == 1:         # or its classes would be the largest of one: always 0
+        out = out[:, 0]
     if not np.isfinite(out).all():
         raise ValueError(f"{name} returned NaN or infinity; its weights or formula overflow somewhere")
     return out

@@ -61,6 +61,9 @@ class FakeQuantized(nn.Module):
             if given not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")
         layers = layers_of(model)
+        if any(linear.bias is None for linear, _ in layers):
+            raise ValueError("quantization-aware training learns a bias for every layer, and this net has a Linear "
+                             "without one; make it with bias=True, its bias may start at 0")
         x = torch.from_numpy(data.points(x, columns=layers[0][0].in_features))
         self.largest = 2 ** (weight_bits - 1) - 1
         self.activations = tuple(activation for _, activation in layers)

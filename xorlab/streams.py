@@ -43,6 +43,12 @@ def _restore(saved):
     os.dup2(saved, 2)
 
 
+def say(notes):
+    """Print sentences that are no errors but that a reader should see, e.g. those of data.label_notes: one a line."""
+    for note in notes:
+        print(note)
+
+
 def progress(steps, label):
     """Iterate over the steps, an iterable, under a tqdm bar that only a waiting person sees.
 

@@ -85,7 +85,7 @@ def _tensor(tensor, content, types):
     data = None
     if content is not None and len(content):
         data = np.frombuffer(np.asarray(content, np.uint8).tobytes(), NUMPY_TYPES[dtype]).reshape(shape)
-    return Tensor(tensor.name.decode(), dtype, shape, scales, zero_points, data)
+    return Tensor((tensor.name or b"").decode(), dtype, shape, scales, zero_points, data)
 
 
 def _operator(operator, code, names):
