@@ -14,11 +14,11 @@ def main():
     parser.add_argument("--starts", type=int, default=20, help="nets of each shape (default: %(default)s)")
     options = parser.parse_args()
     results = []
-    for net, (make, _) in fewbits.SHAPES.items():
+    for shape in fewbits.SHAPES:
         began = time.process_time()
-        nets = make(options.starts)
-        results += [fewbits.run(net, bits, nets) for bits in fewbits.BITS]
-        print(f"{net}: {time.process_time() - began:.0f} s of one core", flush=True)
+        nets = fewbits.nets(shape, options.starts)
+        results += [fewbits.run(shape, bits, nets) for bits in fewbits.BITS]
+        print(f"{shape}: {time.process_time() - began:.0f} s of one core", flush=True)
     print(tables.stacked(results))
     if options.write:
         fewbits.write(results)

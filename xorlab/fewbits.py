@@ -55,15 +55,23 @@ class FewBits(Tabular):
         return measure[way]
 
     def table(self):
-        header = ("net", "bits", *(f"{way} {PER[granularity]}" for way, granularity in WAYS),
-                  *(f"{before} {PER[one]} / {after} {PER[other]}" for (before, one), (after, other) in COMPARED))
-        medians = (f"{np.median(self.errors[way]):.2g}" for way in WAYS)
-        gains = ("{1:.1f} ({0:.1f} to {2:.1f})".format(*self.gain(*pair)) for pair in COMPARED)
+        ways = [way for way in WAYS if way in self.errors]
+        pairs = [pair for pair in COMPARED if set(pair) <= set(ways)]
+        ratios = (f"{_words(before)} / {_words(after)}" for before, after in pairs)
+        header = ("net", "bits", *map(_words, ways), *ratios)
+        medians = (f"{np.median(self.errors[way]):.2g}" for way in ways)
+        gains = ("{1:.1f} ({0:.1f} to {2:.1f})".format(*self.gain(*pair)) for pair in pairs)
         return Table(header, ((self.net, str(self.weight_bits), *medians, *gains),))
 
 
 PER = {"per_channel": "per unit", "per_tensor": "per layer"}
-# like with like, and the comparison that flatters neither: rounding with its finer scales, training without
+
+
+def _words(way):
+    return f"{way[0]} {PER[way[1]]}"
+
+
+# like with like twice; then plain rounding with its finer scales against training without them
 COMPARED = ((("PTQ", "per_channel"), ("QAT", "per_channel")), (("PTQ", "per_tensor"), ("QAT", "per_tensor")),
             (("PTQ", "per_channel"), ("QAT", "per_tensor")))
 
@@ -86,14 +94,28 @@ def median_interval(values):
     return float(values[k - 1]), float(np.median(values)), float(values[-k])
 
 
-def trained_xor(hidden, activation, rate, count):
-    """Return the first `count` of the starts 0, 1, ... that learn XOR, as MLPs in eval mode."""
+def nets(shape, count=20):
+    """Return `count` trained nets of a shape in SHAPES: of the starts 0, 1, ... the first ones that learn the task.
+
+    A net of the zoo learns from every start; of the XOR nets a start counts that training.race would call solved.
+    Raises ValueError for another shape, or if too few starts learn.
+    """
+    _check_shape(shape)
+    return SHAPES[shape][0](count)
+
+
+def _check_shape(shape):
+    if shape not in SHAPES:
+        raise ValueError(f"the shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+
+
+def _trained_xor(hidden, activation, rate, count):
     x, y = data.corners()
     population = Population(hidden, activation, range(TRIED), x, y)
     train(population, Optimizer("adam", rate), epochs=STEPS, batch_size=None, seed=0, steps=range(STEPS))
     solved = np.flatnonzero(population.losses() < training.SOLVED)
     if len(solved) < count:
-        raise ValueError(f"of {TRIED} starts {len(solved)} learned XOR, fewer than the {count} wanted")
+        raise ValueError(f"of {TRIED} starts {len(solved)} learn XOR, fewer than the {count} wanted; take fewer")
     return [_as_model(models.MLP(hidden, activation, seed=0), population.theta[:, i]) for i in solved[:count]]
 
 
@@ -117,38 +139,49 @@ def _pictures():
 
 # shape -> (function from a count to that many trained nets, function that returns (points to train on, to compare on))
 SHAPES = {
-    "sigmoid-2-3-1": (partial(trained_xor, 3, "sigmoid", 0.1), _square),
-    "relu-2-8-1": (partial(trained_xor, 8, "relu", 0.02), _square),
-    "relu-2-8-8-1": (partial(trained_xor, (8, 8), "relu", 0.02), _square),
+    "sigmoid-2-3-1": (partial(_trained_xor, 3, "sigmoid", 0.1), _square),
+    "relu-2-8-1": (partial(_trained_xor, 8, "relu", 0.02), _square),
+    "relu-2-8-8-1": (partial(_trained_xor, (8, 8), "relu", 0.02), _square),
     "dense1": (partial(_trained_digits, "dense1"), _pictures),
     "dense4": (partial(_trained_digits, "dense4"), _pictures),
 }
-EPOCHS = {"dense1": 100, "dense4": 100}             # of QAT; a step on all digits costs as much as many on the square
 
 
-def run(net, weight_bits, nets=None, *, starts=20, epochs=None):
-    """Round and train `starts` nets of a shape in SHAPES and return a FewBits.
+def qat_settings(shape, weight_bits):
+    """Return the epochs and the rate that training with rounding gets in the study, as arguments of fit_qat.
 
-    nets : trained nets of that shape, to use instead of training them.  epochs : of QAT; None for the study's own.
+    For digits it is 100 epochs, whose steps cost as much as many on the square. At 8 bits they need a lower rate: on
+    dense4 the usual one gains nothing in that time, the lower one a tenth.
     """
-    if net not in SHAPES:
-        raise ValueError(f"the net must be one of {', '.join(SHAPES)}, got {net!r}")
-    make, points = SHAPES[net]
-    x, compared = points()
-    nets = make(starts) if nets is None else nets
-    expected = [predictors.from_torch(model)(compared) for model in nets]
+    if shape not in zoo.HIDDEN:
+        return {"epochs": 300, "lr": 0.02}
+    return {"epochs": 100, "lr": 0.02 if weight_bits < 8 else 0.002}
+
+
+
+
+def run(shape, weight_bits, trained=None, *, epochs=None, granularities=GRANULARITIES):
+    """Round and train many nets of a shape in SHAPES and return a FewBits.
+
+    trained : the nets, at least 6; None makes them as `nets` does.  weight_bits : 2 to 8.
+    epochs : of QAT; None for the study's own.  granularities : the names in rules.GRANULARITIES to try.
+    """
+    _check_shape(shape)
+    x, compared = SHAPES[shape][1]()
+    trained = nets(shape) if trained is None else trained
+    how = qat_settings(shape, weight_bits) | ({} if epochs is None else {"epochs": epochs})
+    expected = [predictors.from_torch(model)(compared) for model in trained]
     errors, other_class = {}, {}
-    for granularity in GRANULARITIES:
+    for granularity in granularities:
         settings = {"weight_bits": weight_bits, "granularity": granularity}
-        trained = training.fit_qat_many(nets, x, epochs=epochs or EPOCHS.get(net, 300), **settings)
-        made = {"PTQ": [rounded(model, x, **settings) for model in nets], "QAT": [copy for copy, _ in trained]}
-        for way, copies in made.items():
-            answers = [predictors.from_torch(copy)(compared) for copy in copies]
-            pairs = list(zip(answers, expected, strict=True))
+        copies = {"PTQ": [rounded(model, x, **settings) for model in trained],
+                  "QAT": [copy for copy, _ in training.fit_qat_many(trained, x, **settings, **how)]}
+        for way, made in copies.items():
+            pairs = [(predictors.from_torch(copy)(compared), e) for copy, e in zip(made, expected, strict=True)]
             errors[way, granularity] = np.array([np.abs(a - e, dtype=np.float64).mean() for a, e in pairs])
             other_class[way, granularity] = np.array(
                 [(compare.classes(a) != compare.classes(e)).mean() for a, e in pairs])
-    return FewBits(net, weight_bits, errors, other_class)
+    return FewBits(shape, weight_bits, errors, other_class)
 
 
 def study():
