@@ -51,7 +51,7 @@ def test_at_8_bits_plain_rounding_is_the_converters_own_as_far_as_scales_go(form
 
 
 def test_plain_rounding_has_the_bits_and_the_granularity_of_the_training_it_is_compared_with(subject, monkeypatch):
-    monkeypatch.setattr(trials, "QAT_EPOCHS", 3)
+    monkeypatch.setattr(trials, "qat_settings", lambda bits: {"epochs": 3})
     made = trials.forms(subject, weight_bits=3, granularity="per_tensor")
     x = subject.points[:50]
     for way in ("PTQ", "QAT"):
@@ -78,7 +78,7 @@ def test_the_command_prints_a_line_for_each_pair_and_its_exit_status_is_the_verd
 
 def test_all_runs_every_model_as_it_is_and_quantized(monkeypatch, capsys):
     monkeypatch.setattr(trials, "MODELS", ("xor", "dense1"))
-    monkeypatch.setattr(trials, "QAT_EPOCHS", 5)
+    monkeypatch.setattr(trials, "qat_settings", lambda bits: {"epochs": 5})
     assert cli.main(["errors", "--all", "--weight-bits", "4"]) == 1
     text = capsys.readouterr().out
     for model in ("xor", "dense1"):

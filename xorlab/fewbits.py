@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xorlab import compare, data, files, models, predictors, training, zoo
+from xorlab import compare, data, files, models, predictors, training, trials, zoo
 from xorlab.optimizers import Optimizer
 from xorlab.population import Population, train
 from xorlab.qat import rounded
@@ -147,19 +147,6 @@ SHAPES = {
 }
 
 
-def qat_settings(shape, weight_bits):
-    """Return the epochs and the rate that training with rounding gets in the study, as arguments of fit_qat.
-
-    For digits it is 100 epochs, whose steps cost as much as many on the square. At 8 bits they need a lower rate: on
-    dense4 the usual one gains nothing in that time, the lower one a tenth.
-    """
-    if shape not in zoo.HIDDEN:
-        return {"epochs": 300, "lr": 0.02}
-    return {"epochs": 100, "lr": 0.02 if weight_bits < 8 else 0.002}
-
-
-
-
 def run(shape, weight_bits, trained=None, *, epochs=None, granularities=GRANULARITIES):
     """Round and train many nets of a shape in SHAPES and return a FewBits.
 
@@ -169,7 +156,8 @@ def run(shape, weight_bits, trained=None, *, epochs=None, granularities=GRANULAR
     _check_shape(shape)
     x, compared = SHAPES[shape][1]()
     trained = nets(shape) if trained is None else trained
-    how = qat_settings(shape, weight_bits) | ({} if epochs is None else {"epochs": epochs})
+    how = trials.qat_settings(weight_bits) if shape in zoo.HIDDEN else {"epochs": 300, "lr": 0.02}
+    how |= {} if epochs is None else {"epochs": epochs}
     expected = [predictors.from_torch(model)(compared) for model in trained]
     errors, other_class = {}, {}
     for granularity in granularities:
