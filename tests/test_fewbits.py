@@ -79,7 +79,7 @@ def test_what_the_documents_say_of_training_against_plain_rounding():
 
 @pytest.mark.parametrize("call", [lambda: fewbits.nets("relu-2-9-1"), lambda: fewbits.run("relu-2-9-1", 2)])
 def test_an_unknown_shape_names_the_known_ones(call):
-    with pytest.raises(ValueError, match="the shape must be one of sigmoid-2-3-1, relu-2-8-1, .*dense4, got 'relu-2-9-1'"):
+    with pytest.raises(ValueError, match="must be one of sigmoid-2-3-1, relu-2-8-1, .*dense4, got 'relu-2-9-1'"):
         call()
 
 
