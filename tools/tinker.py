@@ -38,8 +38,8 @@ class Change:
 
 # lesson 09's cells after its first network
 TRAINS_MANY_OR_CONVERTS = tuple(f"cell-{number}" for number in (
-    "25", "26", "27", "61", "64", "65", "68", "68a", "32", "17", "19", "22", "36", "38", "40", "47", "48", "50", "52",
-    "52b", "52d"))
+    "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "47", "48", "50",
+    "52", "52b", "52d"))
 
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
@@ -67,8 +67,9 @@ CHANGES = {
     "09": (
         Change("the textbook's net, few epochs", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"',
                                                   "EPOCHS = 200": "EPOCHS = 5"}, TRAINS_MANY_OR_CONVERTS),
-        Change("3 bits, the sigmoid net, few epochs", {'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"',
-                                                       "weight_bits=2": "weight_bits=3", "EPOCHS = 200": "EPOCHS = 5"}),
+        Change("the sigmoid net with 3 bits, few epochs", {
+            'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"', "EPOCHS = 200": "EPOCHS = 5",
+            "weight_bits=2, epochs": "weight_bits=3, epochs"}),
         Change("1 bit", {"weight_bits=2": "weight_bits=1"}),
         Change("five networks", {'fewbits.nets("relu-2-8-1", 20)': 'fewbits.nets("relu-2-8-1", 5)',
                                  "EPOCHS = 200": "EPOCHS = 5"}),
