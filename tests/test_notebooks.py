@@ -281,14 +281,12 @@ def test_cells_that_need_not_show_anything(code):
 WITH_ASSERTIONS = {
     "07",
     "08",
-    "09",
     "11",
     "12",
 }
 WITHOUT_ANSWERS_IN_CODE = {
     "07",
     "08",
-    "09",
     "11",
     "12",
 }
