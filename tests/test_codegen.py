@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_nets import random_file, tflite_of
 from torch import nn
@@ -47,6 +47,7 @@ def test_one_rounding_with_two_constants_is_the_two_roundings_of_tflite_micro(sc
        st.lists(st.tuples(st.integers(-60_000, 0), st.integers(1, 60_000), st.integers(-60_000, 60_000)),
                 min_size=1, max_size=3),
        st.sampled_from([1, 1, 2, 127]), st.integers(-255, 0), st.sampled_from([100, 127, 255]), st.integers(-128, 127))
+@example(0.0072998, [(-20_000, 34_758, 9303), (-9000, 9000, 15_423)], 1, 0, 255, 0)     # needs two parts
 def test_short_scalings_are_exact_for_every_sum_and_stay_in_32_bits(scale, reaches, factor, floor, ceiling, zero):
     units = [codegen.Sums(low // factor, high // factor, factor, bias) for low, high, bias in reaches]
     found = codegen.short_scalings(scale, units, floor + zero, ceiling + zero, zero) or []
