@@ -38,8 +38,8 @@ class Change:
 
 # lesson 09's cells after its first network
 TRAINS_MANY_OR_CONVERTS = tuple(f"cell-{number}" for number in (
-    "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "40a", "47", "48", "50",
-    "52", "52b", "52d"))
+    "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "40a", "47", "48",
+    "50", "52", "52b", "52d"))
 
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
