@@ -55,7 +55,15 @@ CHANGES = {
 
     "06": (),
 
-    "07": (),
+    "07": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+               ("cell-36", "cell-37", "cell-38", "cell-40", "cell-49", "cell-50", "cell-54", "cell-54b")),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("other random points and starts", {"np.random.default_rng(3)": "np.random.default_rng(4)",
+                                                  "seed=0": "seed=1", "two_layers(20)": "two_layers(7)"}),
+        Change("other widths", {"(3, 32, 48, 128, 256, 512)": "(1, 2, 10, 32, 48, 256, 512)", "mlp(40, 40)": "mlp(2, 2)",
+                                "models.MLP((40, 40)": "models.MLP((2, 2)"}),
+    ),
 
     "08": (
         Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'}),
