@@ -37,7 +37,7 @@ class Variant:
 
 VARIANTS = {
     "float32": Variant("everything in float32", optimize=False),
-    "dynamic_range": Variant("large matrices in int8, what they multiply rounded on the fly"),
+    "dynamic_range": Variant("weights of large matrices in int8, activations in float32"),
     "float_fallback": Variant("int8 where an operator can, float32 elsewhere and at both ends", calibrated=True),
     "float16": Variant("weights stored in float16, computed in float32", weights="float16"),
     "int8": Variant("everything in int8", calibrated=True, operators="TFLITE_BUILTINS_INT8", ports="int8"),
