@@ -71,16 +71,18 @@ def from_torch(model, name="PyTorch"):
     """Make a predictor of a PyTorch module, run in eval mode without gradients."""
     import torch
 
+    from xorlab.models import set_mode
+
     def run(x):
         training = model.training
-        model.eval()
+        set_mode(model, training=False)
         try:
             with torch.no_grad():
                 return model(torch.from_numpy(x)).numpy()
         except RuntimeError as error:
             raise ValueError(f"{name} cannot take inputs of shape {x.shape}: {_first_line(error)}") from None
         finally:
-            model.train(training)
+            set_mode(model, training)
 
     return Predictor(run, name)
 
