@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from xorlab import cli, compare, data, export, models, predictors, tflite_file, training, zoo
+from xorlab import cli, compare, data, export, models, predictors, sandbox, tflite_file, training, zoo
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.integer import IntegerMLP
 from xorlab.rules import RULES, Layer
@@ -51,6 +51,11 @@ def test_float_forms_equal_pytorch_on_the_whole_grid(converted, form):
     model, folder = converted
     p = predictors.from_onnx(folder / form) if form.endswith("onnx") else predictors.from_tflite(folder / form)
     np.testing.assert_allclose(p(data.grid()), predictors.from_torch(model)(data.grid()), atol=2e-6)
+
+
+def test_what_this_process_converts_may_run_in_it(converted):
+    content = (converted[1] / "int8.tflite").read_bytes()
+    assert sandbox.vouched(content) and not sandbox.vouched(content + b"\0")
 
 
 def test_int8_is_int8_at_both_ends_and_calibrated_to_the_unit_square(converted):

@@ -36,6 +36,9 @@ class Change:
     skip: tuple = field(default=())
 
 
+# every net on every processor, whatever the lesson's net; and the same again for speed
+SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
+
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
     "00": (
@@ -75,7 +78,14 @@ CHANGES = {
 
     "09": (),
 
-    "10": (),
+    "10": (
+        Change("a sigmoid net", {'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"'}, SLOW_10),
+        Change("the textbook's net", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"'}, SLOW_10),
+        Change("one unit", {"models.reference(NAME))     #": 'models.MLP(1, "relu", seed=3))     #'}, SLOW_10),
+        Change("two units, a sigmoid", {"models.reference(NAME))     #": "models.MLP(2, seed=1))     #"}, SLOW_10),
+        Change("ten units", {"models.reference(NAME))     #": 'models.MLP(10, "relu", seed=1))     #'}, SLOW_10),
+        Change("tanh", {"models.reference(NAME))     #": 'models.MLP(3, "tanh", seed=1))     #'}, SLOW_10),
+    ),
 
     "11": (),
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import data, files, sandbox
 from xorlab.rules import SIGMOID_CODES
 from xorlab.streams import quiet, say
 
@@ -337,7 +337,7 @@ def _settings(variant, granularity):
 
 
 def _tflite(make_converter, variant, points, granularity):
-    """Return a TFLite file's bytes; make_converter(tensorflow) makes the TFLiteConverter."""
+    """Return a TFLite file's bytes, which may run in this process; make_converter(tensorflow) makes the converter."""
     def convert():
         import tensorflow as tf
 
@@ -345,7 +345,9 @@ def _tflite(make_converter, variant, points, granularity):
         _set_up(converter, variant, points, granularity)
         return converter.convert()
 
-    return _attempted(convert)
+    content = _attempted(convert)
+    sandbox.vouch(content)
+    return content
 
 
 def _attempted(convert):
