@@ -60,7 +60,8 @@ CHANGES = {
 
     "07": (
         Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
-               ("cell-36", "cell-37", "cell-38", "cell-40", "cell-49", "cell-50", "cell-54", "cell-54b")),
+               ("cell-24", "cell-26", "cell-36", "cell-37", "cell-38", "cell-38a", "cell-40", "cell-41c", "cell-41d",
+                "cell-49", "cell-50", "cell-54", "cell-54b")),
         Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
         Change("other random points and starts", {"np.random.default_rng(3)": "np.random.default_rng(4)",
                                                   "seed=0": "seed=1", "two_layers(20)": "two_layers(7)"}),
