@@ -141,7 +141,8 @@ def test_a_large_bias_needs_no_64_bits_because_it_is_in_the_constant(tmp_path):
 def test_sums_at_the_ends_of_their_reach_are_right():
     """A layer whose sums reach the clamps at both ends, and one that reaches neither: clamps are left out there."""
     for scale, zero_point, lowest in [(0.5, 5, -128), (1.0, 0, -128), (0.25, -128, -128), (1.0, -128, -128),
-                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128)]:
+                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128),
+                                      (2.0**-25, 100, -128), (3e-10, 100, -128), (3e-11, -99, -99)]:
         net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), lowest, zero_point),))
         assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, lowest)
 

@@ -62,6 +62,7 @@ def test_further_graphs_are_read_beside_the_main_one(saved):
      "the ends of operator FULLY_CONNECTED lead to tensor 4"),
     (lambda m: setattr(m.graph.operators[0], "opcodeIndex", 7), "an operator has the code 7, and there are 1"),
     (lambda m: setattr(m.graph.tensors[2], "buffer", 9), "tensor w has its content in buffer 9, and there are 3"),
+    (lambda m: setattr(m.graph.tensors[2], "isVariable", True), "tensor w keeps state and has constant content"),
     (lambda m: setattr(m.graph.tensors[2], "type", 99), "tensor w has the type 99, which the format does not know"),
     (lambda m: setattr(m.graph.tensors[2], "shape", np.int32([2, 3])),
      r"tensor w of FLOAT32 and shape \(2, 3\) needs 24 bytes, its buffer has 16"),

@@ -14,7 +14,7 @@ from xorlab.rules import RULES, Layer, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
-ANY = 1 << 62               # a bound that does not bind
+LONGEST = 46                # no longer shift fits into 32 bits, not with 16 bits of the product taken apart
 C_RULES = ("tflm", "tinymind")
 RESERVED = {                # keywords of C23 and C++20, and main
     "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
@@ -105,7 +105,7 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
         return None
     exact = exact_scaling(scale)
     bounds = {unit: _bounds(exact, unit, floor, ceiling, zero_point) for unit in set(units)}
-    for shift in range(exact.shift + 1):
+    for shift in range(min(exact.shift, LONGEST) + 1):
         multiplier = round(exact.multiplier * units[0].factor / 2 ** (exact.shift - shift))
         constants = {unit: _constants(*bound, multiplier, shift,
                                       about=unit.bias * multiplier // unit.factor + (zero_point << shift))

@@ -2,9 +2,10 @@
 
 LiteRT and TFLite Micro are native code, and some files end the process that runs them: when they are opened, at the
 first input, or at one input in a thousand. So a foreign file never runs here. It is opened, tried once and run in a
-helper that lives as long as this process, takes about 0.3 s to start and 0.1 ms a call, and is started anew after a
-crash. What is promised: whatever a foreign file does, this process lives, and the caller gets its answers or one
-sentence with the reason. There is a limit of time for each call and, on Linux, one of memory for the helper.
+helper that lives as long as this process, takes tenths of a second to start and of a millisecond a call, and starts
+anew after a crash. What is promised: whatever a foreign file does, this process lives, and the caller gets its
+answers or one sentence with the reason. There is a limit of time for each call and, on Linux, one of memory for the
+helper.
 """
 import atexit
 import faulthandler

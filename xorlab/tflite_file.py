@@ -146,6 +146,8 @@ def _tensor(tensor, index, buffers):
         raise tflite_format.Damaged(f"tensor {name} has its content in buffer {tensor.buffer}, and there are "
                                     f"{len(buffers)}")
     content = buffers[tensor.buffer] if buffers else b""
+    if content and tensor.isVariable:                   # TFLite Micro would clear it, LiteRT refuses the file
+        raise tflite_format.Damaged(f"tensor {name} keeps state and has constant content")
     data = _array(content, dtype, shape, name, tensor.sparsity is not None) if content else None
     return Tensor(name, dtype, shape, scales, zero_points[: len(scales)], data, signature or shape,
                   bool(tensor.isVariable), tensor.buffer)

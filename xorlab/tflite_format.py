@@ -104,8 +104,7 @@ class _Walker:
 
     def _inside(self, at, length):
         if at < 0 or at + length > len(self.content):
-            raise Damaged(f"{length:,} bytes from {at:,} lie beyond the end of the file, which has "
-                          f"{len(self.content):,}")
+            raise Damaged(f"{length:,} bytes from {at:,} lie outside the file, which has {len(self.content):,}")
 
     def _pointed(self, at):
         offset = self._number("I", at)
