@@ -10,6 +10,7 @@ from torch import nn
 from xorlab import cli, compare, data, export, models, predictors, sandbox, tflite_file, training, zoo
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.integer import IntegerMLP
+from xorlab.qat import rounded
 from xorlab.rules import RULES, Layer
 
 
@@ -262,28 +263,49 @@ def test_every_variant_of_the_first_reference_net_is_committed():
 
 
 
-@pytest.fixture(scope="module", params=[(name, bits) for name in ("sigmoid-2-3-1", "relu-2-4-1") for bits in (8, 4)],
-                ids=lambda case: f"{case[0]}-{case[1]}bit")
+@pytest.fixture(scope="module", ids="-".join, params=[
+    ("sigmoid-2-3-1", "8", "per_channel"), ("sigmoid-2-3-1", "4", "per_tensor"), ("relu-2-4-1", "8", "per_tensor"),
+    ("relu-2-4-1", "4", "per_channel")])
 def qat(request, tmp_path_factory):
     """A net trained with fake quantization, and its int8 file."""
-    name, bits = request.param
-    net, _ = training.fit_qat(models.reference(name), data.grid(33), weight_bits=bits, epochs=100)
+    name, bits, granularity = request.param
+    net, _ = training.fit_qat(models.reference(name), data.grid(17), weight_bits=int(bits),
+                              granularity=granularity, epochs=60)
     return net, export.qat_to_tflite(net, tmp_path_factory.mktemp("qat") / "int8.tflite")
+
+
+def same_net(file, net):
+    """Assert that a file holds a FakeQuantized net's codes, and scales to float32's last digits."""
+    for stored, expected in zip(IntegerMLP.from_tflite(file).steps, net.integers().steps, strict=True):
+        assert type(stored) is type(expected)
+        assert stored.output.zero_point == expected.output.zero_point
+        assert stored.output.scale == pytest.approx(expected.output.scale, rel=1e-6)
+        if isinstance(stored, Layer):
+            assert stored.weight_scales == pytest.approx(expected.weight_scales, rel=1e-6)
+            assert np.array_equal(stored.weights, expected.weights)
+            assert np.array_equal(stored.biases, expected.biases)
+            assert stored.lowest == expected.lowest
 
 
 def test_a_qat_file_holds_the_learned_weights_biases_and_scales(qat):
     net, path = qat
     layers = [step for step in IntegerMLP.from_tflite(path).steps if isinstance(step, Layer)]
     assert predictors.from_tflite(path).input == net.input
-    for stage, layer in zip(net.stages(), layers, strict=True):
-        assert len(layer.weight_scales) == 1
-        assert layer.weight_scales[0] == pytest.approx(stage.weight_scale, rel=1e-6)
-        assert layer.output.scale == pytest.approx(stage.output.scale, rel=1e-6)
-        assert layer.output.zero_point == stage.output.zero_point
-        assert np.array_equal(layer.weights, np.rint(stage.weights / np.float32(stage.weight_scale)))
-        assert np.abs(layer.weights).max() <= net.largest
-        unit = np.float64(layer.input.scale) * layer.weight_scales
-        assert np.array_equal(layer.biases, np.rint(stage.biases / unit))
+    assert max(np.abs(layer.weights).max() for layer in layers) <= net.largest
+    assert [len(layer.weight_scales) for layer in layers] == [len(stage.weight_scales) for stage in net.stages()]
+    same_net(path, net)
+
+
+def test_layers_with_equal_weights_and_other_scales_keep_their_own_codes(tmp_path):
+    """The converter stores equal numbers once; what stands in for the weights must not be equal by chance."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    with torch.no_grad():
+        for i, sign in ((0, 1), (2, -1), (4, 1)):
+            model[i].weight.copy_(torch.tensor([[7.0, 1.0], [2.0, sign * 7.0]]))
+            model[i].bias.copy_(torch.tensor([9.0, 5.0]))
+    for bits in (8, 4):
+        net = rounded(model, data.grid(9), bits)
+        same_net(export.qat_to_tflite(net, tmp_path / "net.tflite"), net)
 
 
 def may_round_otherwise(path, q, rule):
@@ -299,7 +321,7 @@ def may_round_otherwise(path, q, rule):
     for step, made in zip(net.steps, net.trace(q), strict=True):
         if isinstance(step, Layer):
             exact = made.accumulators * step.scales()
-            right = -quantize_multiplier(step.scales()[0])[1]
+            right = np.array([-quantize_multiplier(scale)[1] for scale in step.scales()])
             slack = 1e-4 + (2.0 ** -(right + 1) if twice else 0)
             may |= (np.abs(exact - np.floor(exact) - 0.5) <= slack).any(axis=1)
         else:

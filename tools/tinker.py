@@ -45,6 +45,10 @@ SHORT_03 = {
     "starts=256, epochs=1_000": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
     "starts=64, epochs=400": "starts=64, epochs=40",
 }
+# lesson 09's cells after its first network
+TRAINS_MANY_OR_CONVERTS = tuple(f"cell-{number}" for number in (
+    "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "40a", "47", "48",
+    "50", "52", "52b", "52d"))
 
 # {lesson: its changes}; the first of each runs with every check, all of them with the command
 CHANGES = {
@@ -134,7 +138,19 @@ CHANGES = {
         Change("another sum", {"acc = int(net.trace(one)[0].accumulators[0, 0])": "acc = 666"}),
     ),
 
-    "09": (),
+    "09": (
+        Change("the textbook's net, few epochs", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"',
+                                                  "EPOCHS = 200": "EPOCHS = 5"}, TRAINS_MANY_OR_CONVERTS),
+        Change("the sigmoid net with 3 bits, few epochs", {
+            'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"', "EPOCHS = 200": "EPOCHS = 5",
+            "weight_bits=2, epochs": "weight_bits=3, epochs"}),
+        Change("1 bit", {"weight_bits=2": "weight_bits=1"}),
+        Change("five networks", {'fewbits.nets("relu-2-8-1", 20)': 'fewbits.nets("relu-2-8-1", 5)',
+                                 "EPOCHS = 200": "EPOCHS = 5"}),
+        Change("deeper networks", {'"relu-2-8-1"': '"relu-2-8-8-1"', "EPOCHS = 200": "EPOCHS = 5"}),
+        Change("another zoo net and seed", {'trials.train("dense4", seed=1)': 'trials.train("dense1", seed=7)',
+                                            "EPOCHS = 200": "EPOCHS = 5"}),
+    ),
 
     "10": (
         Change("a sigmoid net", {'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"'}, SLOW_10),

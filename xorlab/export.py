@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files, sandbox
-from xorlab.rules import SIGMOID_CODES
+from xorlab.rules import GRANULARITIES, SIGMOID_CODES
 from xorlab.streams import quiet, say
 
 
@@ -49,7 +49,6 @@ VARIANTS = {
                        operators="EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
 }
 SAME = 1e-3             # a larger difference, as a share of the largest output, is not float32's rounding
-GRANULARITIES = ("per_channel", "per_tensor")
 
 
 def to_onnx(model, path, sample=(2,)):
@@ -302,20 +301,24 @@ def qat_to_tflite(net, path):
     with quiet():
         import tensorflow as tf
 
+    stages = net.stages()
+
     def rounded(x, line):
         low, high = (float(line.scale * (code - line.zero_point)) for code in (-128, 127))
         return tf.quantization.fake_quant_with_min_max_args(x, low, high)
 
-    stages = net.stages()
+    def weights(stage, number):
+        if len(stage.weight_scales) > 1:
+            return tf.constant(_stand_in(stage, number))
+        widest = 127 * float(stage.weight_scales[0])
+        return tf.quantization.fake_quant_with_min_max_args(
+            tf.constant(stage.weights), -widest, widest, narrow_range=True)
 
     @tf.function(input_signature=[tf.TensorSpec([None, stages[0].weights.shape[1]], tf.float32)])
     def chain(x):
         x = rounded(x, net.input)
-        for stage in stages:
-            widest = 127 * stage.weight_scale
-            weights = tf.quantization.fake_quant_with_min_max_args(
-                tf.constant(stage.weights), -widest, widest, narrow_range=True)
-            x = tf.matmul(x, weights, transpose_b=True) + stage.biases
+        for number, stage in enumerate(stages):
+            x = tf.matmul(x, weights(stage, number), transpose_b=True) + stage.biases
             if stage.activation == "relu":
                 x = tf.nn.relu(x)
             x = rounded(x, stage.output)
@@ -324,7 +327,42 @@ def qat_to_tflite(net, path):
         return x
 
     # not the int8-only set of operators: the converter takes that one with representative data only
-    return function_to_tflite(chain, path, replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS"))
+    settings = replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS")
+    with files.replacing(path) as made:
+        function_to_tflite(chain, made, settings)
+        made.write_bytes(_with_weight_codes(made.read_bytes(), [stage.codes for stage in stages]))
+    return Path(path)
+
+
+def _stand_in(stage, number):
+    """Return weights float32 (out, in) that give each unit of a stage its scale, other than those of any other stage.
+
+    The converter knows fake quantization of a dense layer's weights with one scale only. Without any, it gives each
+    unit the scale at which its largest weight has code 127. So one weight of each unit is 127 steps here. The others
+    differ from stage to stage, for the converter stores equal weights once.
+    """
+    codes = np.full(stage.weights.shape, number % 127, np.float32)
+    codes[:, 0] = [-127 if number >> row & 1 else 127 for row in range(len(codes))]
+    return codes * stage.weight_scales[:, None]
+
+
+def _with_weight_codes(content, codes):
+    """Return a TFLite file's bytes with these int8 codes as weights: (out, in) for each dense layer, in order."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = bytearray(content)
+    model = schema.Model.GetRootAs(content, 0)
+    graph = model.Subgraphs(0)
+    used = [graph.Tensors(i).Buffer() for i in range(graph.TensorsLength())]
+    operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    weights = [used[op.Inputs(1)] for op in operators if op.InputsLength() > 1]         # dense: input, weights, biases
+    for buffer, wanted in zip(weights, codes, strict=True):
+        stored = model.Buffers(buffer).DataAsNumpy().view(np.int8)                      # a view of `content`
+        if used.count(buffer) > 1 and not np.array_equal(stored, wanted.ravel()):
+            raise ValueError("the converter stored the weights of several layers once, so they cannot get codes of "
+                             'their own; take granularity="per_tensor"')
+        stored[:] = wanted.ravel()
+    return bytes(content)
 
 
 def _settings(variant, granularity):

@@ -73,6 +73,7 @@ class Affine:
         return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
 
 
+GRANULARITIES = ("per_channel", "per_tensor")        # of weight scales: one for each unit, or one for the layer
 CODES = np.arange(-128, 128)
 SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output: 0 to 255/256
 

@@ -7,11 +7,12 @@ import joblib
 import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
 
 from xorlab import data, models
 from xorlab.optimizers import Optimizer, as_optimizer
 from xorlab.population import LANES, Population, batches, train
-from xorlab.qat import FakeQuantized
+from xorlab.qat import rounded
 from xorlab.races import SOLVED, Entry, Race
 from xorlab.streams import progress, say
 
@@ -27,7 +28,7 @@ SLOPES = {          # slope at activation a, as a share of the steepest
     "relu": lambda a: (a > 0).astype(np.float32),
 }
 
-__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "fit_qat", "race", "replay"]
+__all__ = ["SOLVED", "History", "Optimizer", "Race", "fit", "fit_qat", "fit_qat_many", "race", "replay"]
 
 
 @dataclass(frozen=True)
@@ -138,40 +139,75 @@ def _trained_parameters(model):
     return parameters
 
 
-def fit_qat(model, x, *, weight_bits=8, epochs=500, lr=0.005):
+def fit_qat(model, x, *, weight_bits=8, granularity="per_channel", epochs=300, lr=0.02):
     """Train a rounding copy of a float net to answer as the float net does; return (FakeQuantized, History).
 
     model : a trained net, as qat.FakeQuantized takes it; left as it is.
     x : float32 (n, inputs), the points on which the two shall agree: many, for between them nothing is promised.
-    weight_bits : 2 to 8.  epochs : steps on all points (> 0).  lr : Adam's rate at the start; it falls to 0 along a
-        cosine.
-    The loss is the mean squared difference of outputs; what is returned has the smallest that was met, the untrained
-    copy's included. Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
+    weight_bits : 2 to 8.  granularity : "per_channel" for a weight scale per unit, "per_tensor" for one per layer.
+    epochs : steps on all points (> 0).  lr : Adam's rate at the start; it falls to 0 along a cosine.
+    The loss is the mean squared difference of outputs. Training starts from qat.rounded; what is returned has the
+    smallest loss that was met, so on x it is never worse than that.
+    Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
+    """
+    return fit_qat_many([model], x, weight_bits=weight_bits, granularity=granularity, epochs=epochs, lr=lr)[0]
+
+
+def fit_qat_many(originals, x, *, weight_bits=8, granularity="per_channel", epochs=300, lr=0.02):
+    """Train rounding copies of several float nets of one shape side by side: [(FakeQuantized, History), ...].
+
+    Each is trained as by fit_qat, whose arguments and errors these are; only the last digits of its sums differ, for
+    PyTorch adds in another order. Twenty small nets take about twice as long as one.
     """
     optimizer = as_optimizer("adam", lr)
     _check_count("epochs", epochs)
-    net = FakeQuantized(model, x, weight_bits)
+    nets = [rounded(model, x, weight_bits, granularity=granularity) for model in originals]
+    if len({(net.activations, *(weights.shape for weights in net.weights)) for net in nets}) != 1:
+        raise ValueError("the nets to train side by side must be one or more of one shape, got "
+                         f"{len(nets)} of {len({tuple(w.shape for w in net.weights) for net in nets})} shapes")
     x = torch.from_numpy(data.points(x))
     with torch.no_grad():
-        wanted = model(x)
-    stepper = optimizer.make(net.parameters())
+        wanted = torch.stack([model(x) for model in originals])
+    learned, fixed = stack_module_state(nets)
+    if len(nets) == 1:                                      # without vmap's overhead, which doubles its time
+        def answers():
+            return functional_call(nets[0], {name: value[0] for name, value in (learned | fixed).items()}, x)[None]
+    else:
+        def answers():
+            return vmap(lambda *state: functional_call(nets[0], state, x))(learned, fixed)
+    losses, best = _imitate(answers, wanted, learned, optimizer, epochs, f"{weight_bits}-bit weights")
+    for i, net in enumerate(nets):
+        net.load_state_dict({name: value[i] for name, value in (best | fixed).items()})
+    return [(net, History(curve[:-1], float(curve.min()), optimizer, "mse"))
+            for net, curve in zip(nets, losses.T, strict=True)]
+
+
+def _imitate(answers, wanted, learned, optimizer, epochs, label):
+    """Bring answers() closer to `wanted`, both (nets, n, outputs); return (losses before each step and after the last,
+    {name: the values with each net's smallest loss}).
+
+    learned : {name: tensor with one more axis in front, the net}, which answers() reads and the optimizer changes.
+    """
+    stepper = optimizer.make(learned.values())
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, epochs)
-    losses = np.empty(epochs, np.float32)
-    best, kept = math.inf, None
-    for epoch in progress(range(epochs + 1), f"{weight_bits}-bit weights"):
-        outputs = net(x)
+    losses = np.empty((epochs + 1, len(wanted)), np.float32)
+    smallest = torch.full((len(wanted),), math.inf)
+    best = {name: value.detach().clone() for name, value in learned.items()}
+    for epoch in progress(range(epochs + 1), label):
+        outputs = answers()
         _check_outputs(outputs, wanted)
-        loss = nn.functional.mse_loss(outputs, wanted)
-        if loss.item() < best:
-            best, kept = loss.item(), {name: value.clone() for name, value in net.state_dict().items()}
+        loss = (outputs - wanted).square().mean(dim=(1, 2))
+        losses[epoch] = loss.detach().numpy()
+        better = loss.detach() < smallest
+        smallest = torch.where(better, loss.detach(), smallest)
+        for name, value in learned.items():
+            best[name][better] = value.detach()[better]
         if epoch < epochs:
-            losses[epoch] = loss.item()
             stepper.zero_grad()
-            loss.backward()
+            loss.sum().backward()
             stepper.step()
             falling.step()
-    net.load_state_dict(kept)
-    return net.eval(), History(losses, best, optimizer, "mse")
+    return losses, best
 
 
 def _one_epoch(model, x, y, stepper, loss, index_batches):
