@@ -119,9 +119,24 @@ CHANGES = {
         }),
     ),
 
-    "07": (),
+    "07": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+               ("cell-24", "cell-26", "cell-36", "cell-37", "cell-38", "cell-38a", "cell-40", "cell-41c", "cell-41d",
+                "cell-49", "cell-50", "cell-54", "cell-54b")),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("other random points and starts", {"np.random.default_rng(3)": "np.random.default_rng(4)",
+                                                  "seed=0": "seed=1", "two_layers(20)": "two_layers(7)"}),
+        Change("other widths", {"(3, 32, 48, 128, 256, 512)": "(1, 2, 10, 32, 48, 256, 512)",
+                                "mlp(40, 40)": "mlp(2, 2)", "models.MLP((40, 40)": "models.MLP((2, 2)"}),
+    ),
 
-    "08": (),
+    "08": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'}),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("another input", {"np.int8([[1, 119]])": "np.int8([[5, -100]])"}),
+        Change("a range below zero", {"low, high = 2.0, 6.0": "low, high = -6.0, -2.0"}),
+        Change("another sum", {"acc = int(net.trace(one)[0].accumulators[0, 0])": "acc = 666"}),
+    ),
 
     "09": (
         Change("the textbook's net, few epochs", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"',
