@@ -286,8 +286,6 @@ WITH_ASSERTIONS = {
     "08",
     "09",
     "10",
-    "11",
-    "12",
 }
 WITHOUT_ANSWERS_IN_CODE = {
     "00",
@@ -301,8 +299,6 @@ WITHOUT_ANSWERS_IN_CODE = {
     "08",
     "09",
     "10",
-    "11",
-    "12",
 }
 # (lesson, question): why its answer is no code
 THOUGHT = {}
