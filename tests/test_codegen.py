@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from random_nets import random_net
+from random_nets import random_file, tflite_of
 from torch import nn
 
 from xorlab import codegen, compare, data, models, predictors
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES, Affine, Layer
+from xorlab.rules import RULES, Affine, Layer, Logistic
 
 pytest.importorskip("ziglang", reason="no C compiler here")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -43,18 +43,34 @@ def test_one_rounding_with_two_constants_is_the_two_roundings_of_tflite_micro(sc
 
 
 @settings(deadline=None)
-@given(st.floats(2**-12, 2**-2, width=32), st.integers(-60_000, 0), st.integers(1, 60_000),
-       st.integers(-255, 0), st.sampled_from([100, 127, 255]))
-def test_a_short_scaling_is_exact_for_every_accumulator_and_stays_in_32_bits(scale, low, high, floor, ceiling):
-    found = codegen.short_scaling(scale, (low, high), floor, ceiling)
-    acc = np.arange(low, high + 1)
-    assert (np.clip(found.steps(acc), floor, ceiling)
-            == np.clip(RULES["tflm"].steps(acc, [scale]), floor, ceiling)).all()
-    if found.split is not None:
-        inner = acc * found.low + np.where(acc < 0, found.less, found.more)
-        whole = acc * found.high + (inner >> found.split)
-        assert (whole >> (found.shift - found.split) == found.steps(acc)).all()
-        assert max(np.abs(inner).max(), np.abs(whole).max()) < 2**31
+@given(st.floats(2**-12, 2**-2, width=32),
+       st.lists(st.tuples(st.integers(-60_000, 0), st.integers(1, 60_000), st.integers(-60_000, 60_000)),
+                min_size=1, max_size=3),
+       st.sampled_from([1, 1, 2, 127]), st.integers(-255, 0), st.sampled_from([100, 127, 255]), st.integers(-128, 127))
+@example(0.0072998, [(-20_000, 34_758, 9303), (-9000, 9000, 15_423)], 1, 0, 255, 0)     # needs two parts
+def test_short_scalings_are_exact_for_every_sum_and_stay_in_32_bits(scale, reaches, factor, floor, ceiling, zero):
+    units = [codegen.Sums(low // factor, high // factor, factor, bias) for low, high, bias in reaches]
+    found = codegen.short_scalings(scale, units, floor + zero, ceiling + zero, zero) or []
+    assert len(found) in (0, len(units)) and len({(s.multiplier, s.shift, s.split) for s in found}) <= 1
+    for scaling, unit in zip(found, units, strict=False):
+        acc = np.arange(unit.low, unit.high + 1)
+        steps = RULES["tflm"].steps(factor * acc + unit.bias, [scale])
+        made = np.clip(scaling.steps(acc) - zero, floor, ceiling)
+        assert (made == np.clip(steps, floor, ceiling)).all()
+        # as C computes it, whose every value must be one of 32 bits
+        constant = np.where(factor * acc + unit.bias < 0, scaling.less, scaling.more)
+        parts = [acc * scaling.high, constant >> scaling.split, acc * scaling.low, acc * scaling.low >> scaling.split]
+        sums = [parts[0] + parts[1], parts[0] + parts[1] + parts[3]]
+        assert (sums[1] >> (scaling.shift - scaling.split) == scaling.steps(acc)).all()
+        assert all(np.abs(value).max() < 2**31 for value in parts + sums)
+
+
+def test_nets_of_this_size_need_no_64_bit_scaling():
+    """The search is no good if it finds nothing: at common scales it always does."""
+    rng = np.random.default_rng(0)
+    for scale in rng.uniform(1 / 500, 1 / 50, 50):
+        low, high, bias = int(rng.integers(-20_000, 0)), int(rng.integers(1, 20_000)), int(rng.integers(-9000, 9000))
+        assert codegen.short_scalings(float(np.float32(scale)), [codegen.Sums(low, high, 1, bias)], 0, 255)
 
 
 def test_the_reference_nets_need_no_64_bit_product(tmp_path):
@@ -81,7 +97,7 @@ def test_generated_c_equals_tflite_micro_itself():
 def test_generated_c_equals_the_rule_on_random_nets(tmp_path):
     rng = np.random.default_rng(3)
     for i in range(12):
-        described, content = random_net(rng)
+        described, content = random_file(rng)
         (tmp_path / "net.tflite").write_bytes(content)
         net = IntegerMLP.from_tflite(tmp_path / "net.tflite")
         assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), f"net {i}: {described}"
@@ -107,18 +123,27 @@ def test_generated_c_with_many_inputs_and_outputs():
     assert (predictors.from_c(integers).codes(q) == integers.codes(q)).all()
 
 
-def test_a_layer_without_a_short_product_takes_64_bits(tmp_path):
-    layer = layer_of(0.004321, ((127,) * 2, (-127,) * 2))
-    wide = Layer(layer.weights, np.array([2**24, -(2**24)]), layer.weight_scales, layer.input, layer.output)
-    net = IntegerMLP((wide,))
+@pytest.mark.parametrize("lowest, zero_point", [(-128, 9), (-128, -128), (9, 9)])
+def test_a_layer_of_too_many_sums_to_check_takes_64_bits(lowest, zero_point, tmp_path):
+    rng = np.random.default_rng(0)
+    net = IntegerMLP((layer_of(0.00037, rng.integers(-127, 128, (3, 300)), lowest, zero_point),))
+    q = rng.choice(np.int8([-128, 0, 127]), (5000, 300))
     assert "int64_t" in codegen.write_c(net, tmp_path)[1].read_text()
+    assert (predictors.from_c(net).codes(q) == net.codes(q)).all() and len(np.unique(net.codes(q))) > 60
+
+
+def test_a_large_bias_needs_no_64_bits_because_it_is_in_the_constant(tmp_path):
+    layer = layer_of(0.004321, ((127,) * 2, (-127,) * 2))
+    net = IntegerMLP((replace(layer, biases=np.array([9000, -9000])), layer_of(0.3, ((1, -1),), zero_point=-7)))
+    assert "int64_t" not in codegen.write_c(net, tmp_path)[1].read_text()
     assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all()
 
 
 def test_sums_at_the_ends_of_their_reach_are_right():
     """A layer whose sums reach the clamps at both ends, and one that reaches neither: clamps are left out there."""
     for scale, zero_point, lowest in [(0.5, 5, -128), (1.0, 0, -128), (0.25, -128, -128), (1.0, -128, -128),
-                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128)]:
+                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128),
+                                      (2.0**-25, 100, -128), (3e-10, 100, -128), (3e-11, -99, -99)]:
         net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), lowest, zero_point),))
         assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, lowest)
 
@@ -139,13 +164,39 @@ def test_what_c_cannot_follow_is_refused_in_one_sentence(tmp_path):
     for rule in set(RULES) - set(codegen.C_RULES):
         with pytest.raises(ValueError, match=r"tflm or tinymind.*under\('tflm'\)"):
             codegen.write_c(net.under(rule), tmp_path)
-    for name in ("2nd", "a b", "", "größe"):
+    for name in ("2nd", "a b", "", "größe", "for", "restrict", "main", "new", "xor", "uint8_t", "INT32_MAX", "table_2",
+                 "_net"):
         with pytest.raises(ValueError, match="C identifier"):
             codegen.write_c(net, tmp_path, name)
     wide = Layer(np.array([[127, 127]]), np.array([2**31 - 1]), np.float32([1e-6]), Affine(1.0, 0), Affine(1.0, 0))
-    with pytest.raises(ValueError, match="do not fit into 32 bits"):
-        codegen.write_c(IntegerMLP((wide,)), tmp_path)
+    halfway = replace(wide, biases=np.array([2**31 - 1 - 127 * 4]), weights=np.array([[127, -127]]))
+    scaled = replace(wide, biases=np.array([2**30]), weight_scales=np.float32([1.5]))
+    for layer in (wide, halfway, scaled):
+        with pytest.raises(ValueError, match="operator 1: .*beyond 32 bits"):
+            codegen.write_c(IntegerMLP((layer,)), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_sums_count_too(tmp_path):
+    """Hidden codes that never come near 0: the bias alone is beyond 32 bits, the whole sum is not."""
+    high = Layer(np.zeros((2, 1), int), np.array([120, 120]), np.float32([1.0]), Affine(1.0, 0), Affine(1.0, -128))
+    after = Layer(np.array([[127, 127]]), np.array([-(2**31) - 2000]), np.float32([2.0**-24]), Affine(1.0, -128),
+                  Affine(1.0, 0))
+    net = IntegerMLP((high, after))
+    assert net.trace(np.int8([[0]]))[1].accumulators.min() >= -(2**31)
+    with pytest.raises(ValueError, match="operator 2: .*beyond 32 bits"):
+        codegen.write_c(net, tmp_path)
+
+
+@pytest.mark.parametrize("ends, says", [
+    ((False, False), []), ((True, False), ["takes float32"]), ((True, True), ["takes float32", "gives float32"])])
+def test_the_header_tells_of_the_ends_that_the_code_leaves_out(ends, says, tmp_path):
+    steps = IntegerMLP.from_torch(models.reference()).steps
+    (tmp_path / "net.tflite").write_bytes(tflite_of(steps, float_ends=ends))
+    header, source = codegen.write_c(IntegerMLP.from_tflite(tmp_path / "net.tflite"), tmp_path)
+    text = header.read_text()
+    assert [end for end in ("takes float32", "gives float32") if end in text] == says
+    assert source.read_text() == codegen.write_c(IntegerMLP(steps), tmp_path)[1].read_text()
 
 
 def test_a_compiler_error_is_one_sentence(tmp_path):
@@ -279,13 +330,18 @@ void table(float scale, int32_t zero, int8_t *out) {
     for scale, zero_point in [*zip(scales, zero_points.tolist(), strict=True), (np.float32(TELLING.scale), 70)]:
         out = np.empty(256, np.int8)
         library.table(ctypes.c_float(scale), ctypes.c_int32(zero_point), ctypes.c_void_p(out.ctypes.data))
-        step = codegen.Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
+        step = Logistic(Affine(float(scale), zero_point), Affine(1 / 256, -128))
         assert (RULES["tinymind"].table(step) == out).all(), (scale, zero_point)
+
+
+def relu_net():
+    return IntegerMLP.from_torch(models.reference("relu-2-4-1"))
 
 
 @pytest.mark.parametrize("net, says", [
     (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
     (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
+    (lambda: IntegerMLP((replace(relu_net().steps[0], ceiling=6.0), *relu_net().steps[1:])), "has Layer with ReLU6, L"),
     (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
 def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
     with pytest.raises(ValueError, match=says):

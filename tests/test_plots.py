@@ -4,6 +4,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from xorlab import compare, data, models, plots, predictors, tflite_bytes, training
+from xorlab.integer import IntegerMLP
+from xorlab.rules import Affine, Layer
 
 matplotlib.use("Agg")
 
@@ -82,6 +84,219 @@ def test_a_disagreement_map_shows_every_input_at_its_place():
     picture = ax.images[0].get_array()
     assert picture[0, 228] == 7 and np.count_nonzero(picture) == 1      # row = second input, column = first
     assert ax.images[0].get_clim() == (-7, 7) and "1 of 65,536" in ax.figure.alt_text
+
+
+def sums(sample, shift=0, dtype=np.int8, name=None):
+    """Return a quantized predictor that answers with half the mean of its codes, plus a shift, in codes."""
+    line, limits = Affine(1 / 256, 0, dtype), np.iinfo(dtype)
+
+    def run(q):
+        mean = q.reshape(len(q), -1).mean(axis=1)
+        return np.clip(np.floor(mean / 2) + shift, limits.min, limits.max).astype(dtype)
+
+    return predictors.QuantizedPredictor(run, name or f"shifted by {shift}", sample, line, line)
+
+
+def test_a_disagreement_of_one_input_is_a_curve_over_all_its_codes():
+    a, b = sums((1,)), predictors.QuantizedPredictor(
+        lambda q: np.where(q[:, 0] == 5, 9, np.floor(q[:, 0] / 2)).astype(np.int8), "b", (1,), sums((1,)).input,
+        sums((1,)).output)
+    ax = plots.disagreement(b, a)
+    codes, steps = ax.lines[0].get_data()
+    assert codes.tolist() == list(range(-128, 128)) and np.flatnonzero(steps).tolist() == [5 + 128]
+    assert steps[5 + 128] == 9 - 2 and "1 of 256 inputs differ, by at most 7" in ax.figure.alt_text
+    assert ax.get_xlabel() == "input, code" and ax.get_ylim()[1] > 7
+
+
+@pytest.mark.parametrize("dtype, first, which", [(np.int8, -128, ""), (np.uint8, 0, ""),
+                                                 (np.int16, -32768, " at every 257th code")])
+def test_a_disagreement_has_the_codes_of_its_type(dtype, first, which):
+    ax = plots.disagreement(sums((2,), 2, dtype), sums((2,), 0, dtype))
+    picture = ax.images[0]
+    step = 257 if dtype == np.int16 else 1
+    assert picture.get_extent()[0] == first - step / 2 and ax.get_xticks()[0] == first
+    assert np.asarray(picture.get_array()).shape == (256, 256) and picture.get_array().max() == 2
+    assert f"65,536 of 65,536 inputs{which} differ, by at most 2" in ax.figure.alt_text
+    assert ("every 257th" in ax.figure.alt_text) == bool(which)
+
+
+def test_a_slice_varies_two_inputs_and_keeps_the_others():
+    asked = []
+
+    def run(q):
+        asked.append(q.copy())
+        return q[:, 1].copy()
+
+    line = Affine(1 / 256, 0)
+    p = predictors.QuantizedPredictor(run, "p", (4,), line, line)
+    ax = plots.disagreement(p, p, inputs=(3, 1), at=np.int8([7, 0, -9, 0]))
+    (q, _) = asked
+    assert (q[:, 0] == 7).all() and (q[:, 2] == -9).all() and np.array_equal(q[:, [3, 1]], data.int8_inputs())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 3, code", "input 1, code")
+    assert "0 of 65,536 inputs of a slice differ" in ax.figure.alt_text and "inputs 3 and 1" in ax.get_title()
+    surface = plots.surface(lambda x: x[:, 0, 1] + x[:, 1, 0] / 10, inputs=(1, 2), at=np.zeros((2, 2)), side=3)
+    np.testing.assert_allclose(surface.images[0].get_array(), [[0, .5, 1], [.05, .55, 1.05], [.1, .6, 1.1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda p, **where: plots.disagreement(p, p, **where), lambda p, **where: plots.code_difference(p, p, **where),
+    plots.surface])
+def test_a_net_of_more_inputs_needs_a_slice_and_says_so(draw):
+    p = sums((4,), name="four")
+    with pytest.raises(ValueError, match=r"four takes 4 inputs.*inputs=\(0, 1\)"):
+        draw(p)
+    for inputs in ((0,), (0, 0), (0, 4), (-1, 0), (0.0, 1), 3):
+        with pytest.raises(ValueError, match="two different whole numbers from 0 to 3"):
+            draw(p, inputs=inputs, at=np.zeros(4, np.int8))
+    with pytest.raises(ValueError, match=r"one input of four, numbers of shape \(4,\); got .* \(3,\)"):
+        draw(p, inputs=(0, 1), at=np.zeros(3, np.int8))
+    for half in ({"inputs": (0, 1)}, {"at": np.zeros(4, np.int8)}):
+        with pytest.raises(ValueError, match="needs both"):
+            draw(p, **half)
+
+
+def test_codes_given_for_a_slice_must_be_codes():
+    p = sums((3,))
+    with pytest.raises(ValueError, match="int8 codes; got numbers from 0 to 200"):
+        plots.disagreement(p, p, inputs=(0, 1), at=[0, 0, 200])
+    with pytest.raises(ValueError, match="int8 codes; got numbers from 0 to 0.5"):
+        plots.disagreement(p, p, inputs=(0, 1), at=[0, 0, 0.5])
+
+
+def test_codes_of_different_scales_are_not_drawn():
+    a = sums((2,))
+    other = predictors.QuantizedPredictor(a.codes, "other", (2,), a.input, Affine(0.5, 0))
+    with pytest.raises(ValueError, match="different scales"):
+        plots.disagreement(a, other)
+    with pytest.raises(TypeError, match="no codes to compare"):
+        plots.disagreement(a, data.xor)
+
+
+def test_origins_of_one_input_stand_at_their_operators():
+    line = Affine(1.0, 0)
+    net = IntegerMLP((Layer(np.array([[1]]), np.array([0]), np.float32([0.5]), line, line),))
+    ax = plots.origins(net.under("tflm"), net.under("xnnpack"))
+    codes, first = ax.lines[0].get_data()
+    assert np.array_equal(first, compare.origins(net.under("tflm"), net.under("xnnpack"))) and len(codes) == 256
+    assert "Map of all 256 inputs" in ax.figure.alt_text
+    wide = IntegerMLP((Layer(np.array([[1, 1, 1]]), np.array([0]), np.float32([0.5]), line, line),))
+    ax = plots.origins(wide.under("tflm"), wide.under("xnnpack"), inputs=(0, 2), at=np.zeros(3, np.int8))
+    assert "Map of 65,536 inputs of a slice" in ax.figure.alt_text
+
+
+def test_a_code_difference_is_taken_on_every_input_code():
+    p = predictors.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"), name="int8")
+    original = predictors.from_torch(models.reference())
+    ax = plots.code_difference(p, original)
+    report = compare.errors(original, p, p.input.dequantize(data.int8_inputs()))
+    drawn = np.asarray(ax.images[0].get_array())
+    assert drawn.shape == (256, 256) and np.abs(drawn).max() == pytest.approx(report.max_abs)
+    assert drawn.mean() == pytest.approx(report.mean_signed) and f"{report.mean_abs:.4f}" in ax.figure.alt_text
+    q = np.int8([[100, -20]])
+    assert drawn[-20 + 128, 100 + 128] == p.output.dequantize(p.codes(q))[0] - original(p.input.dequantize(q))[0]
+    assert "on all 65,536 inputs, int8 minus PyTorch" in ax.figure.alt_text
+    with pytest.raises(TypeError, match="no input codes"):
+        plots.code_difference(original, p)
+
+
+def test_a_smaller_reach_shows_small_differences_and_says_what_is_beyond():
+    ax = plots.difference(steep_in_the_first, lambda x: 0 * x[:, 0], side=5, reach=0.25)
+    assert ax.images[0].get_clim() == (-0.25, 0.25)
+    assert "Beyond the scale's ends, 0.25 either way, on 40% of it" in ax.figure.alt_text        # 9/16 and 1 of five
+    assert ax.images[0].colorbar.extend == "max"
+    assert plots.difference(steep_in_the_first, data.xor, side=5).images[0].colorbar.extend == "neither"
+    for reach in (0, -1, np.nan, [1]):
+        with pytest.raises(ValueError, match="reach must be a number above 0"):
+            plots.difference(data.xor, data.xor, side=5, reach=reach)
+    curve = plots.code_difference(sums((1,), 3), sums((1,)), reach=0.1)
+    assert curve.get_ylim() == pytest.approx((-0.105, 0.105))
+
+
+def test_outputs_beyond_the_colours_are_said():
+    ax = plots.surface(lambda x: 2 * x[:, 0] - 0.25, side=5, title="steep")
+    assert ax.get_title() == "steep\n(outputs -0.25 to 1.8, colours 0 to 1)"
+    assert "on 60% of it" in ax.figure.alt_text and "from -0.25 to 1.75" in ax.figure.alt_text    # -0.25, 1.25, 1.75
+    assert ax.images[0].colorbar.extend == "both"
+    assert plots.frame(np.full((3, 3), 1.5)).get_title() == "(outputs 1.5 to 1.5, colours 0 to 1)"
+    for inside in (data.xor, lambda x: 1.0001 * x[:, 0]):
+        ax = plots.surface(inside, title="inside")
+        assert ax.get_title() == "inside" and "Beyond" not in ax.figure.alt_text
+        assert ax.images[0].colorbar.extend == "neither"
+
+
+def test_two_classes_are_drawn_as_the_probability_of_class_1():
+    def logits(x):
+        return np.stack([3 - 4 * data.xor(x), 2 * data.xor(x)], 1)
+
+    def probabilities(x):
+        both = np.exp(logits(x))
+        return both / both.sum(1, keepdims=True)
+
+    drawn = [plots.surface(p, side=11) for p in (logits, probabilities)]
+    np.testing.assert_allclose(*(np.asarray(ax.images[0].get_array()) for ax in drawn), atol=1e-6)
+    assert [ax.images[0].colorbar.ax.get_ylabel() for ax in drawn] == [
+        "softmax of the two outputs, class 1", "probability of class 1"]
+    assert all("4 of 4 corners" in ax.figure.alt_text for ax in drawn)
+    assert "4 of 4 corners" in plots.regions(logits).figure.alt_text
+    ax = plots.boundary(logits, plots.points(*data.corners()))
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "logits"
+    with pytest.raises(ValueError, match=r"returned shape \(25, 3\) .* two classes"):
+        plots.surface(lambda x: np.zeros((len(x), 3)), side=5)
+
+
+def test_a_plateau_of_ties_is_said_and_solves_no_corner():
+    ax = plots.surface(predictors.from_tflite(models.reference_file("sigmoid-2-3-1", "int8-middle.tflite")))
+    assert "above 0.5 on 91% of it, exactly 0.5 on 9%, 2 of 4 corners right" in ax.figure.alt_text
+    assert "exactly" not in plots.surface(lambda x: x[:, 0]).figure.alt_text            # a line of ties
+
+
+def test_a_tie_has_no_region():
+    ax = plots.regions(lambda x: x[:, 0], side=5)
+    picture = ax.images[0].get_array()
+    assert np.ma.getmaskarray(picture)[:, 2].all() and np.ma.getmaskarray(picture).sum() == 5
+    assert "1 on 40% of it, a tie on 20%, 2 of 4 corners" in ax.figure.alt_text
+    assert "tie" not in plots.regions(data.xor).figure.alt_text
+
+
+def test_a_response_is_the_output_at_every_code_of_a_one_input_net():
+    a, b = sums((1,)), sums((1,), 9)
+    ax = plots.response(a, b)
+    assert [line.get_label() for line in ax.lines] == ["shifted by 0", "shifted by 9"]
+    x, y = ax.lines[1].get_data()
+    assert np.array_equal(x, np.arange(-128, 128) / 256)
+    assert np.array_equal(y, np.minimum(np.floor(np.arange(-128, 128) / 2) + 9, 127) / 256)
+    assert ax.child_axes[0].get_ylabel() == "output code" and "on 256 codes" in ax.figure.alt_text
+    mixed = plots.response(a, lambda x: x[:, 0] / 2, span=(0, 0.25))
+    assert mixed.child_axes == [] and mixed.lines[1].get_xdata().max() == 0.25 == mixed.lines[0].get_xdata().max()
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda: plots.response(), "at least one predictor"), (lambda: plots.response(sums((2,))), "takes 2 inputs"),
+    (lambda: plots.response(sums((1,)), span=(3, 4)), "no input code"), (lambda: plots.surface(sums((1,))), "response"),
+    (lambda: plots.response(data.xor, span=(1, 0)), "the lower first"),
+    (lambda: plots.surface(data.xor, span=(0, 0)), "the lower first"),
+    (lambda: plots.frame(np.zeros((3, 4))), r"\(side, side\), got \(3, 4\)"),
+    (lambda: plots.surface(data.xor, side=2.5), "whole number of points a side"),
+    (lambda: plots.regions(sums((3,))), "takes 3 inputs"),
+])
+def test_what_cannot_be_drawn_gets_a_sentence(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_another_span_has_its_own_ticks_and_no_corners():
+    ax = plots.surface(lambda x: x[:, 0] / 6, side=4, span=(0, 6))
+    assert ax.get_xticks().tolist() == [0, 3, 6] and ax.images[0].get_extent() == [-1, 7, -1, 7]
+    np.testing.assert_allclose(ax.images[0].get_array()[0], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
+    assert "a square of two inputs, 0 to 6" in ax.figure.alt_text and "corners" not in ax.figure.alt_text
+    assert plots.surface(lambda x: x[:, 0], side=4).images[0].get_extent() != ax.images[0].get_extent()
+
+
+def test_points_with_other_labels_are_named_by_them():
+    x, y = data.corners()
+    assert "2 points labelled -1 and 2 labelled 1" in plots.points(x, 2 * y - 1).figure.alt_text
+    ax = plots.points(x, [0, 255, 128, 0])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "128 to 255"]
 
 
 def test_shares_and_survival_and_final_losses_draw_what_the_race_found():
@@ -205,6 +420,20 @@ def test_stacked_bars_have_the_lengths_of_the_accounts_parts():
                      for purpose in tflite_bytes.PURPOSES if any(account.parts[purpose] for account in accounts)}
     ends = [max(bars[row].get_x() + bars[row].get_width() for bars in ax.containers) for row in (0, 1)]
     assert ends == [2332, 2752] and "int8 2,752 bytes" in ax.figure.alt_text
+
+
+def test_two_files_or_pairs_of_one_name_keep_a_row_each():
+    accounts = [tflite_bytes.account(models.reference_file(name, "int8.tflite"))
+                for name in ("sigmoid-2-3-1", "relu-2-4-1")]
+    assert accounts[0].name == accounts[1].name
+    ax = plots.byte_parts(accounts)
+    tops = {row: max(bars[row].get_x() + bars[row].get_width() for bars in ax.containers) for row in (0, 1)}
+    assert tops == {row: account.total for row, account in enumerate(accounts)}
+    assert len({bar.get_y() for bar in ax.containers[0]}) == 2
+    report = compare.errors(data.xor, data.xor, data.corners()[0])
+    ax = plots.error_sizes([report, report])
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["xor vs xor (no error)"] * 2
+    assert ax.lines[0].get_ydata().tolist() == [0, 1]
 
 
 def test_error_sizes_stand_where_the_reports_say():

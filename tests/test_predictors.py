@@ -68,7 +68,7 @@ def test_missing_truncated_and_foreign_tflite_files_are_named(runtime, tmp_path)
     onnx_file = models.reference_file("relu-2-4-1", "model.onnx").read_bytes()
     for content in (b"", b"text" * 99, whole[:-1], whole[: len(whole) // 2], bytes(500), onnx_file):
         (tmp_path / "bad.tflite").write_bytes(content)
-        with pytest.raises(ValueError, match="bad.tflite is not a TFLite model"):
+        with pytest.raises(ValueError, match="bad.tflite is not a sound TFLite file"):
             predictors.from_tflite(tmp_path / "bad.tflite", runtime)
 
 
@@ -180,6 +180,25 @@ def test_a_students_function_is_a_predictor_and_what_is_not_one_is_said():
         predictors.answers(lambda points: np.full(len(points), np.nan), x)
     with pytest.raises(TypeError, match="cannot be called"):
         predictors.answers(3, x)
+
+
+def test_answers_that_are_no_array_of_numbers_are_said():
+    x = data.grid(3)
+    assert predictors.answers(lambda points: points[:, :1], x).shape == (9,)        # a column
+    for wrong in (lambda points: ["a"] * 9, lambda points: [[1], [2, 3]], lambda points: None):
+        with pytest.raises((TypeError, ValueError), match="<lambda> (must return an array of numbers|returned shape)"):
+            predictors.answers(wrong, x)
+    parameter = torch.nn.Parameter(torch.zeros(9))
+    with pytest.raises(TypeError, match="must return an array of numbers, got Parameter"):
+        predictors.answers(lambda points: parameter, x)
+
+
+def test_codes_given_as_points_are_said_and_points_are_not(capsys):
+    p = reference("xnnpack")
+    p(data.int8_inputs()[:5])
+    assert "int8 and taken as the numbers -128 to -124" in capsys.readouterr().out
+    p(data.grid(3)), p(np.int8([[0, 1]])), p.codes(data.int8_inputs()[:5])
+    assert capsys.readouterr().out == ""
 
 
 def test_opening_and_running_a_model_is_quiet(capfd):

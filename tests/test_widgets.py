@@ -38,6 +38,12 @@ def test_moving_the_slider_changes_picture_and_caption():
     assert film.slider.max == film.play.max == 1
 
 
+def test_a_caption_says_where_outputs_go_beyond_the_colours():
+    film = widgets.Film([*FRAMES, FRAMES[1] * 2], ["a", "b", "c"])
+    film.slider.value = 2
+    assert film.caption.value == "c (outputs 0 to 2, colours 0 to 1)"
+
+
 def test_a_film_shows_itself_without_bytes_or_addresses():
     assert repr(widgets.Film(FRAMES, ["a", "b"])) == "Film(2 frames)"
 

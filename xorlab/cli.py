@@ -41,7 +41,11 @@ def _add_errors(commands):
     which.add_argument("--model", help="xor, dense1, dense2, dense3 or dense4")
     which.add_argument("--all", action="store_true", help="every model, as it is and quantized, in one table")
     errors.add_argument("--quantize", action="store_true", help="compare the quantized forms, not the float32 file")
-    errors.add_argument("--weight-bits", type=int, default=8, help="of quantization-aware training (default: 8)")
+    errors.add_argument("--weight-bits", type=int, default=8,
+                        help="of plain rounding (PTQ) and of training with rounding (QAT) (default: 8)")
+    errors.add_argument("--granularity", default="per_channel",
+                        help="of weight scales: per_channel, one per unit, or per_tensor, one per layer "
+                             "(default: %(default)s)")
     errors.add_argument("--tolerance", type=float, default=0.01, help="largest error that passes (default: 0.01)")
     errors.add_argument("--seed", type=int, default=0, help="of the initial weights (default: 0)")
     errors.set_defaults(run=_errors)
@@ -53,7 +57,7 @@ def _errors(options):
     wanted = ([(name, quantize) for name in trials.MODELS for quantize in (False, True)] if options.all
               else [(options.model, options.quantize)])
     done = [trials.run(name, quantize=quantize, tolerance=options.tolerance, seed=options.seed,
-                       weight_bits=options.weight_bits) for name, quantize in wanted]
+                       weight_bits=options.weight_bits, granularity=options.granularity) for name, quantize in wanted]
     print(tables.stacked(done))
     for trial in done:
         print(f"{trial.model}, accuracy: "

@@ -1,4 +1,7 @@
-"""Which rule each installed runtime follows, found by running it on all inputs of every reference net."""
+"""Which rule each installed runtime follows, found by running it on all inputs of every reference net.
+
+All these nets are small: no layer of theirs is wide enough for the rule single to ask how many samples a call has.
+"""
 from dataclasses import dataclass
 
 from xorlab import data, models, predictors
@@ -26,11 +29,12 @@ class Report(Tabular):
                 if EXPECTED[runtime] not in self.followed(runtime)]
 
     def _sentence(self, runtime):
-        now = " or ".join(self.followed(runtime)) or "none that is known here"
+        followed = self.followed(runtime)
         count = self.differing[runtime][EXPECTED[runtime]]
+        why = "; that is ruy's portable path, as RUY_PATHS=1 forces it" if (
+            runtime == "builtin" and "single" in followed) else "; this version of it rounds another way"
         return (f"{runtime} is known for the rule {EXPECTED[runtime]}, but {count:,} of {self.inputs:,} answers "
-                f"differ; it follows {now}: this processor takes another path (see the rule single), or a new version "
-                "of it rounds another way")
+                f"differ; it follows {' or '.join(followed) or 'none that is known here'}{why}")
 
     def table(self):
         return Table(("runtime", "follows", *(f"not {rule}" for rule in RULES)), tuple(

@@ -7,6 +7,7 @@ import numpy as np
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
+FEW_CODES = 32              # fewer of the 256 codes than these are a sign of a wrong unit or calibration
 
 
 def corners():
@@ -52,16 +53,57 @@ def dense(n=1000, *, seed=0):
 
 def grid(n=101):
     """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
-    if n < 2:
-        raise ValueError(f"a grid needs at least 2 points a side, got {n}")
+    if not (isinstance(n, (int, np.integer)) and n >= 2):
+        raise ValueError(f"a grid needs a whole number of points a side, at least 2, got {n!r}")
     steps = np.linspace(0, 1, n, dtype=np.float32)
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def int8_inputs():
     """Return every input a two-input int8 model can receive: int8 (65536, 2), row = 256*(q0 + 128) + (q1 + 128)."""
-    codes = np.arange(-128, 128, dtype=np.int8)
-    return np.stack(np.meshgrid(codes, codes, indexing="ij"), axis=-1).reshape(-1, 2)
+    return code_inputs().codes
+
+
+@dataclass(frozen=True, eq=False)
+class CodeInputs:
+    """Inputs of a quantized model: every one there is, or a sample of them.
+
+    codes : (n, ...) in the model's dtype.  every : whether these are all its inputs.
+    words : which they are, e.g. "all 65,536" or "a sample of 65,536 of 256^3".
+    """
+    codes: np.ndarray
+    every: bool
+    words: str
+
+
+def code_inputs(sample=(2,), dtype=np.int8, *, count=None, seed=0) -> CodeInputs:
+    """Return every input a quantized model can receive where there are at most 65,536, else a seeded sample.
+
+    sample : the shape of one input, as `predictor.sample`.  dtype : int8, uint8, int16 or uint16.
+    count : how many to draw where they are a sample; None means 65,536, fewer where an input has more than 16 codes
+        (a million codes in all, but at least 256 inputs).  seed : int, of the uniform draw.
+    Raises ValueError for another dtype, a shape without a size, or a count that is no positive whole number.
+
+    >>> [code_inputs(shape).words for shape in ((1,), (2,), (3,), (49, 10))]
+    ['all 256', 'all 65,536', 'a sample of 65,536 of 256^3', 'a sample of 2,139 of 256^490']
+    """
+    dtype, shape = np.dtype(dtype), tuple(sample)
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        raise ValueError(f"only codes of 8 or 16 bits can be listed or drawn, got {dtype}; choose input codes yourself")
+    if not shape or not all(isinstance(length, (int, np.integer)) and length > 0 for length in shape):
+        raise ValueError(f"the shape of one input must be positive whole numbers, got {shape}; "
+                         "choose input codes yourself")
+    if count is not None:
+        _positive_count(count)
+    limits, size = np.iinfo(dtype), int(np.prod(shape))
+    levels = limits.max - limits.min + 1
+    if size * dtype.itemsize <= 2:                      # at most 16 bits an input: 65,536
+        one = np.arange(limits.min, limits.max + 1).astype(dtype)
+        codes = np.stack(np.meshgrid(*[one] * size, indexing="ij"), axis=-1).reshape(-1, *shape)
+        return CodeInputs(codes, True, f"all {len(codes):,}")
+    count = count or max(min(65536, 2**20 // size), 256)
+    codes = np.random.default_rng(seed).integers(limits.min, limits.max, (count, *shape), dtype, endpoint=True)
+    return CodeInputs(codes, False, f"a sample of {count:,} of {levels}^{size}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +202,83 @@ def labels(y, n):
     if not np.isfinite(y).all():
         raise ValueError("labels must be finite, got NaN or infinity; remove those rows first")
     return y.reshape(n).astype(np.float32)
+
+
+def label_notes(y) -> list[str]:
+    """Return a sentence if labels lie outside 0..1, where a sigmoid's outputs end; else nothing.
+
+    y : numbers of any shape.  It is no error: a network without a sigmoid at its end can learn such targets.
+
+    >>> label_notes([-1, 1, 1, -1])
+    ['The labels go from -1 to 1, 2 of 4 outside 0..1, where a sigmoid ends; (y + 1) / 2 brings them there.']
+    """
+    y = np.asarray(y, np.float64)
+    outside = np.count_nonzero((y < 0) | (y > 1))
+    if not outside:
+        return []
+    low, high = y.min(), y.max()
+    shift, width = ("y", high) if low >= 0 else (f"(y {-low:+g})".replace("+", "+ "), high - low)
+    remedy = f"; {shift} / {width:g} brings them there" if width > 0 else ""
+    return [f"The labels go from {low:g} to {high:g}, {outside:,} of {y.size:,} outside 0..1, "
+            f"where a sigmoid ends{remedy}."]
+
+
+def point_notes(x) -> list[str]:
+    """Return a sentence if points are typed as 8-bit integers outside 0..1: codes or greys taken for numbers.
+
+    x : as `points` takes it, before its type is changed.
+
+    >>> point_notes(np.uint8([[0, 255], [255, 0]]))
+    ['The points are uint8 and taken as the numbers 0 to 255; codes become points by p.input.dequantize(q).']
+    """
+    x = np.asarray(x)
+    if x.dtype not in (np.int8, np.uint8) or (x.min(initial=0) >= 0 and x.max(initial=0) <= 1):
+        return []
+    return [f"The points are {x.dtype} and taken as the numbers {x.min()} to {x.max()}; "
+            "codes become points by p.input.dequantize(q)."]
+
+
+def calibration_notes(calibration, typical=None) -> list[str]:
+    """Return a sentence for each way in which calibration points cannot show the ranges of the data; else nothing.
+
+    calibration : numbers (n, ...), as the network's inputs.  typical : points (m, ...) as the network will meet them,
+        e.g. those it was trained on; None where they are not known.
+    Raises what `points` raises, and ValueError if the two have different shapes.
+
+    >>> calibration_notes(np.zeros((1, 2)))
+    ['The calibration points are all the same, so no range has a width; calibrate on points like the data.']
+    """
+    notes = point_notes(calibration)
+    seen = points(calibration)
+    low, high = float(seen.min()), float(seen.max())
+    if (seen == seen[0]).all():
+        notes.append("The calibration points are all the same, so no range has a width; "
+                     "calibrate on points like the data.")
+    if typical is None:
+        data_low, data_high, name = 0.0, 1.0, "numbers from 0 to 1"
+    else:
+        typical = points(typical)
+        if typical.shape[1:] != seen.shape[1:]:
+            raise ValueError(f"calibration and typical points must have one shape, got {seen.shape} and "
+                             f"{typical.shape}")
+        data_low, data_high = float(typical.min()), float(typical.max())
+        name = f"the data from {data_low:g} to {data_high:g}"
+    first, last = min(low, 0.0), max(high, 0.0)         # 0 always has a code
+    step = (last - first) / 255
+    share = np.floor(max(min(data_high, last) - max(data_low, first), 0.0) / step) + 1 if step else 1
+    if share < FEW_CODES and high > low:
+        notes.append(f"The calibration points go from {low:g} to {high:g}: {name} can use {share:.0f} of 256 codes.")
+    if typical is None:
+        return notes
+    if max(first - data_low, data_high - last) > FEW_CODES / 2 * step:
+        cut = np.mean((typical < first) | (typical > last))
+        notes.append(f"The calibration points go from {low:g} to {high:g}, {name}: {cut:.0%} of the data's numbers "
+                     "lie outside and are cut off.")
+    still = (seen == seen[0]).all(axis=0) & (typical != typical[0]).any(axis=0)
+    if 2 * still.sum() >= still.size and high > low:
+        notes.append(f"{still.sum():,} of {still.size:,} inputs never change in the calibration points, "
+                     "but they do in the data.")
+    return notes
 
 
 def _positive_count(n):

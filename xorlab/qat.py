@@ -4,7 +4,6 @@ A `FakeQuantized` net computes in float32 with numbers that have been rounded to
 answers is what an integer runtime will answer. Rounding has no useful gradient; backwards it is passed through as if
 it were not there (the straight-through estimator).
 """
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,26 +11,33 @@ import torch
 from torch import nn
 
 from xorlab import data
+from xorlab.integer import IntegerMLP
 from xorlab.models import layers_of
-from xorlab.rules import SIGMOID_CODES, Affine
+from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Affine, Layer, Logistic
 
 BITS = range(2, 9)
 CANDIDATES = np.linspace(0.3, 1, 71)        # shares of the largest weight that are tried as the largest code
+LARGEST_BIAS = 2.0 ** 30                    # in codes: half of what 32 bits hold, so that scales may still learn
 
 
 @dataclass(frozen=True)
 class Stage:
     """One layer of a FakeQuantized net as it stands: NumPy arrays and Affine maps.
 
-    weights : float32 (out, in), multiples of weight_scale.  biases : float32 (out,), multiples of input scale times
-    weight_scale.  activation : "relu", "sigmoid" or None.  output : codes of the layer's output, after a ReLU but
-    before a sigmoid.
+    weights : float32 (out, in), each row multiples of its weight scale.  biases : float32 (out,), multiples of input
+    scale times weight scale.  weight_scales : float32, one for the layer or one for each unit.
+    activation : "relu", "sigmoid" or None.  output : codes of the layer's output, after a ReLU but before a sigmoid.
     """
     weights: np.ndarray
     biases: np.ndarray
-    weight_scale: float
+    weight_scales: np.ndarray
     activation: str | None
     output: Affine
+
+    @property
+    def codes(self):
+        """The weights' codes, int64 (out, in)."""
+        return np.rint(self.weights / self.weight_scales[:, None]).astype(np.int64)
 
 
 class FakeQuantized(nn.Module):
@@ -40,27 +46,36 @@ class FakeQuantized(nn.Module):
     model : models.MLP or a Sequential of Linear, each perhaps followed by ReLU or Sigmoid; left as it is.
     x : float32 (n, inputs), the points whose ranges the net starts from, as a converter's representative data.
     weight_bits : 2 to 8; weights get the codes -(2**(bits-1) - 1) to 2**(bits-1) - 1, activations always 8 bits.
-    Untrained it is the net after post-training quantization, with one scale a layer.
-    Raises ValueError for another kind of net or number of bits.
+    granularity : "per_channel" gives each unit its own weight scale, "per_tensor" each layer one, as in
+        export.to_tflite.  scales : what weight scales start from, a name in SCALES.
+    Untrained it is the net after post-training quantization; `rounded` chooses `scales` for you.
+    Raises ValueError for another kind of net, number of bits, granularity or name.
     Sources: Jacob et al. 2018 (arXiv:1712.05877); learned scales as in Esser et al. 2020 (arXiv:1902.08153).
     """
 
-    def __init__(self, model, x, weight_bits=8):
+    def __init__(self, model, x, weight_bits=8, *, granularity="per_channel", scales="least_squares"):
         super().__init__()
-        if weight_bits not in BITS:
+        if isinstance(weight_bits, bool) or weight_bits not in BITS:
             raise ValueError(f"weight_bits must be a whole number from {BITS[0]} to {BITS[-1]}, got {weight_bits!r}")
+        for name, given, known in (("granularity", granularity, GRANULARITIES), ("scales", scales, SCALES)):
+            if given not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")
         layers = layers_of(model)
+        if any(linear.bias is None for linear, _ in layers):
+            raise ValueError("quantization-aware training learns a bias for every layer, and this net has a Linear "
+                             "without one; make it with bias=True, its bias may start at 0")
         x = torch.from_numpy(data.points(x, columns=layers[0][0].in_features))
         self.largest = 2 ** (weight_bits - 1) - 1
         self.activations = tuple(activation for _, activation in layers)
         self.weights = nn.ParameterList(linear.weight.detach().clone() for linear, _ in layers)
         self.biases = nn.ParameterList(linear.bias.detach().clone() for linear, _ in layers)
-        # logarithms, so that a training step changes every scale by a share of itself
-        self.log_scales = nn.ParameterList(
-            torch.tensor(math.log(_best_scale(linear.weight.detach().numpy(), self.largest))) for linear, _ in layers)
         self.register_buffer("ranges", torch.tensor(_ranges(layers, x)))
         self.log_stretch = nn.Parameter(torch.zeros(len(layers), 2))
         self.input = _as_affine(*_line(*_widened(x.min().item(), x.max().item())))
+        # logarithms, so that a training step changes every scale by a share of itself
+        self.log_scales = nn.ParameterList(
+            torch.tensor(np.log(_first_scales(linear, step, self.largest, granularity, SCALES[scales])))
+            for (linear, _), step in zip(layers, self._input_steps(), strict=True))
 
     def forward(self, x):
         """Map float32 (n, inputs) to (n, outputs), every number on the way rounded to its codes."""
@@ -82,23 +97,37 @@ class FakeQuantized(nn.Module):
         """Return the layers as they stand, a list of Stage."""
         with torch.no_grad():
             layers = self._run(torch.zeros(1, self.weights[0].shape[1]))[1]
-        return [Stage(weights.numpy(), biases.numpy(), scale.item(), activation, _as_affine(*line))
-                for weights, biases, scale, activation, line in layers]
+        return [Stage(weights.numpy(), biases.numpy(), scales.numpy(), activation, _as_affine(*line))
+                for weights, biases, scales, activation, line in layers]
+
+    def integers(self, rule="tflm"):
+        """Return the net as it stands as an integer.IntegerMLP: the arithmetic of its int8 file, without TensorFlow."""
+        steps, line = [], self.input
+        for stage in self.stages():
+            biases = np.rint(stage.biases / (np.float64(line.scale) * stage.weight_scales)).astype(np.int64)
+            lowest = stage.output.zero_point if stage.activation == "relu" else -128
+            steps.append(Layer(stage.codes, biases, stage.weight_scales, line, stage.output, lowest))
+            line = stage.output
+            if stage.activation == "sigmoid":
+                steps.append(Logistic(line, SIGMOID_CODES))
+                line = SIGMOID_CODES
+        return IntegerMLP(tuple(steps), rule)
 
     def _run(self, x):
         """Return (outputs, what a Stage is made of for each layer)."""
         x, step = _fake_quantize(x, self.input), self.input.scale
         layers = []
-        for weights, biases, log_scale, activation, line in zip(
+        for weights, biases, log_scales, activation, line in zip(
                 self.weights, self.biases, self.log_scales, self.activations, self._lines(), strict=True):
-            scale = log_scale.exp()
-            weights = _rounded(weights / scale).clamp(-self.largest, self.largest) * scale
-            biases = _rounded(biases / (step * scale)) * (step * scale)
+            scales = log_scales.exp()
+            rows = scales[:, None]
+            weights = _rounded(weights / rows).clamp(-self.largest, self.largest) * rows
+            biases = _rounded(biases / (step * scales)) * (step * scales)
             x = nn.functional.linear(x, weights, biases)
             if activation == "relu":
                 x = x.relu()
             x, step = _to_codes_and_back(x, *line), line[0]
-            layers.append((weights, biases, scale, activation, line))
+            layers.append((weights, biases, scales, activation, line))
             if activation == "sigmoid":
                 x, step = _fake_quantize(x.sigmoid(), SIGMOID_CODES), SIGMOID_CODES.scale
         return x, layers
@@ -106,6 +135,32 @@ class FakeQuantized(nn.Module):
     def _lines(self):
         """Return (scale, zero point) of each layer's output; a range that starts at 0 still does after learning."""
         return [_line(low, high) for low, high in self.ranges * self.log_stretch.exp()]
+
+    def _input_steps(self):
+        """Return the real step between the codes that go into each layer."""
+        steps = [SIGMOID_CODES.scale if activation == "sigmoid" else line[0].item()
+                 for line, activation in zip(self._lines(), self.activations, strict=True)]
+        return [self.input.scale, *steps[:-1]]
+
+
+def rounded(model, x, weight_bits=8, *, granularity="per_channel"):
+    """Return a net after the best plain rounding, post-training quantization (PTQ): FakeQuantized, not trained.
+
+    Of the ways in SCALES to choose weight scales it takes the one whose outputs on the points x have the smaller mean
+    squared difference from the float net's. Arguments and errors are FakeQuantized's.
+
+    >>> from xorlab import data, models
+    >>> net = rounded(models.reference(), data.grid(9), weight_bits=2)
+    >>> net.stages()[0].codes.tolist()                  # 2 bits: three codes
+    [[-1, -1], [-1, -1], [-1, -1]]
+    >>> net.integers()                                  # the same as whole numbers
+    <IntegerMLP 2 -> FULLY_CONNECTED 3 -> LOGISTIC -> FULLY_CONNECTED 1 -> LOGISTIC, rule tflm>
+    """
+    made = [FakeQuantized(model, x, weight_bits, granularity=granularity, scales=scales) for scales in SCALES]
+    x = torch.from_numpy(data.points(x))
+    with torch.no_grad():
+        wanted = model(x)
+        return min(made, key=lambda net: nn.functional.mse_loss(net(x), wanted).item()).eval()
 
 
 def _ranges(layers, x):
@@ -123,18 +178,36 @@ def _ranges(layers, x):
 
 
 def _widened(low, high):
-    """Widen a range to hold 0, and to more than a point."""
-    return min(low, 0.0), max(high, 0.0, min(low, 0.0) + 1e-6)
+    """Widen a range to hold 0, and one without any width, of a layer that answers 0 everywhere, to hold 1."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    return low, high if high > low else 1.0
 
 
-def _best_scale(weights, largest):
+def _first_scales(linear, step, largest, granularity, choose):
+    """Return the weight scales that a layer starts from, float32: one, or one for each unit.
+
+    step : of the layer's input codes, in which, times a weight scale, a bias must fit into 32 bits.
+    """
+    weights, biases = (parameter.detach().numpy() for parameter in (linear.weight, linear.bias))
+    if granularity == "per_tensor":
+        weights, biases = weights.reshape(1, -1), biases.reshape(1, -1)
+    least = np.maximum(np.abs(biases.reshape(len(weights), -1)).max(axis=1) / (step * LARGEST_BIAS), 1e-9)
+    return np.maximum([choose(row, largest) for row in weights], least).astype(np.float32)
+
+
+def _scale_of_largest(weights, largest):
+    """Return the weight scale at which the largest weight gets the largest code: nothing is cut off."""
+    return float(np.abs(weights).max() / largest)
+
+
+def _scale_of_least_squares(weights, largest):
     """Return the weight scale that loses least: the smallest sum of squared rounding errors among CANDIDATES."""
-    candidates = np.maximum(np.abs(weights).max(), 1e-9) * CANDIDATES / largest
+    candidates = np.maximum(np.abs(weights).max(), 1e-9) * CANDIDATES[::-1, None] / largest
+    lost = np.square(np.clip(np.rint(weights / candidates), -largest, largest) * candidates - weights).sum(axis=1)
+    return float(candidates[lost.argmin(), 0])
 
-    def lost(scale):
-        return np.square(np.clip(np.rint(weights / scale), -largest, largest) * scale - weights).sum()
 
-    return float(min(candidates[::-1], key=lost))
+SCALES = {"largest": _scale_of_largest, "least_squares": _scale_of_least_squares}
 
 
 def _line(low, high):

@@ -1,9 +1,10 @@
 """Rules: what one operator of an int8 net makes of codes, as each runtime computes it.
 
-Runtimes agree on the sum of a layer and differ in how they bring it back to 8 bits, and in how they tabulate the
-sigmoid. Each way is a Rule here, named for the runtime that follows it; which runtime follows which is tested on
-all inputs.
+Runtimes agree on the sum of a layer and differ in how they bring it back to 8 bits, and in how they make the tables
+of a sigmoid or a ReLU. Each way is a Rule here, named for the runtime that follows it; which runtime follows which is
+tested on all inputs of the reference nets, and on scales computed to tell every two rules apart.
 """
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,13 +73,18 @@ class Affine:
         return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
 
 
+GRANULARITIES = ("per_channel", "per_tensor")        # of weight scales: one for each unit, or one for the layer
+CODES = np.arange(-128, 128)
+SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output: 0 to 255/256
+
+
 @dataclass(frozen=True)
 class Layer:
     """A fully connected layer in integers: codes in, accumulator, codes out.
 
     weights : int64 (out, in), symmetric (zero point 0).  biases : int64 (out,), at scale input * weight.
     weight_scales : float32, one for the layer or one for each unit.  lowest : smallest output code, the zero point
-    where a ReLU is fused.
+    where a ReLU is fused.  ceiling : real number at which the output is cut, 6 where a ReLU6 is fused.
     """
     weights: np.ndarray
     biases: np.ndarray
@@ -86,6 +92,7 @@ class Layer:
     input: Affine
     output: Affine
     lowest: int = -128
+    ceiling: float = math.inf
 
     def __post_init__(self):
         scales = self.weight_scales
@@ -94,8 +101,11 @@ class Layer:
                              f"{len(self.weights)} units; got {scales.tolist()}")
 
     def accumulate(self, codes):
-        """Return the int32 accumulators of input codes (n, in) as int64 (n, out)."""
-        return (codes.astype(np.int64) - self.input.zero_point) @ self.weights.T + self.biases
+        """Return the int32 accumulators of input codes (n, in) as int64 (n, out).
+
+        Raises ValueError for a sum that does not fit into 32 bits: runtimes have no answer in common there.
+        """
+        return in_32_bits((codes.astype(np.int64) - self.input.zero_point) @ self.weights.T + self.biases)
 
     def scales(self):
         """Return what an accumulator's unit is worth in output steps, float64, one for the layer or for each unit."""
@@ -118,26 +128,36 @@ class Logistic:
     input: Affine
     output: Affine
 
+    def __post_init__(self):
+        if self.output != SIGMOID_CODES:
+            raise ValueError(f"a sigmoid's output codes are {SIGMOID_CODES}, the format fixes them; got {self.output}")
+
 
 @dataclass(frozen=True)
 class Relu:
-    """A ReLU that is an operator of its own: codes go to the output's scale, none below the code of 0."""
+    """A ReLU that is an operator of its own: codes go to the output's scale, none below the code of 0.
+
+    ceiling : real number at which the output is cut: 6 for a ReLU6.
+    """
     input: Affine
     output: Affine
-
-    def table(self):
-        """Return the output code of each of the 256 input codes, which is the same under every rule."""
-        scale = np.float64(np.float32(self.input.scale) / np.float32(self.output.scale))
-        steps = _in_integers(_round_twice_away)(CODES - self.input.zero_point, [scale])
-        return np.clip(steps + self.output.zero_point, self.output.zero_point, 127)
+    ceiling: float = math.inf
 
 
-CODES = np.arange(-128, 128)
-SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output: 0 to 255/256
+def in_32_bits(sums):
+    """Return sums as they are.  Raises ValueError if one does not fit into 32 bits, where runtimes wrap around."""
+    low, high = np.min(sums, initial=0), np.max(sums, initial=0)
+    if low < -(2**31) or high >= 2**31:
+        raise ValueError(f"a layer's sums, before or after they are scaled up, reach from {low:,.0f} to {high:,.0f}; "
+                         "beyond 32 bits runtimes wrap around, each in its way; take smaller weights, biases or scales")
+    return sums
 
 
 def _high_product(acc, multiplier, shift):
-    return doubling_high_multiply(acc << np.maximum(shift, 0), multiplier)
+    left = np.maximum(shift, 0)
+    if np.any(left):
+        in_32_bits(acc * 2.0**left)
+    return doubling_high_multiply(acc << left, multiplier)
 
 
 def _round_twice_away(acc, multiplier, shift):
@@ -163,7 +183,7 @@ def _in_integers(round_product):
 
 
 def _in_float64(acc, scales):
-    return round_half_away(acc * scales)
+    return round_half_away(in_32_bits(acc * scales))
 
 
 def _in_float32(acc, scales):
@@ -205,6 +225,37 @@ def _tflm_logistic(logistic):
     return out - 128
 
 
+def _highest_away(line, ceiling):
+    """Return the largest code of an output on `line` that is cut at the real number `ceiling`."""
+    return 127 if ceiling == math.inf else min(127, line.zero_point + int(round_half_away(_in_steps(line, ceiling))))
+
+
+def _highest_even(line, ceiling):
+    """Return the same as XNNPACK rounds it: after adding the zero point in float32, ties to the even neighbour."""
+    return int(np.rint(np.clip(_in_steps(line, ceiling) + np.float32(line.zero_point), -128, 127)))
+
+
+def _in_steps(line, real):
+    return np.float32(real) / np.float32(line.scale)
+
+
+def _scaled_relu(relu, scale):
+    steps = _in_integers(_round_twice_away)(CODES - relu.input.zero_point, [scale])
+    lowest = relu.output.zero_point
+    return np.clip(steps + lowest, lowest, _highest_away(relu.output, relu.ceiling))
+
+
+def _litert_relu(relu):
+    return _scaled_relu(relu, np.float64(np.float32(relu.input.scale) / np.float32(relu.output.scale)))
+
+
+def _tflm_relu(relu):
+    if relu.ceiling == math.inf:
+        return _scaled_relu(relu, np.float64(relu.input.scale) / np.float64(relu.output.scale))
+    # TFLite Micro's RELU6 cuts the input's codes and never looks at the output's scale
+    return np.clip(CODES, relu.input.zero_point, _highest_away(relu.input, relu.ceiling))
+
+
 def _working_twice(ties):
     def working(acc, scale):
         multiplier, shift = quantize_multiplier(scale)
@@ -232,45 +283,63 @@ class Rule:
     """How one runtime computes.
 
     scales(layer) : the factors from accumulators to output steps.  steps(acc, scales) : that product, rounded.
-    logistic(logistic) : the 256 codes of a sigmoid.  working(acc, scale) : one product in words, up to its last
-        rounding.
+    logistic(logistic), relu(relu) : their 256 codes.  highest(line, ceiling) : the largest code of a cut output.
+    working(acc, scale) : one product in words, up to its last rounding.
     runs_on : who computes so.  in_integers : whether it needs no float while it runs.
+    alone : name of the rule that a wide layer follows instead where its runtime is called with one sample.
     """
     scales: Callable
     steps: Callable
     logistic: Callable
+    relu: Callable
     working: Callable
     runs_on: str
     in_integers: bool = True
+    highest: Callable = _highest_away
+    alone: str | None = None
+
+    def of_layer(self, layer, batch):
+        """Return the rule that a layer follows in a call with `batch` samples: this one, but for a wide layer.
+
+        LiteRT's built-in kernels hand a product with one column, so a layer with one sample, from 4 units and 8
+        inputs on, not to the library ruy but to matrix-vector code of their own.
+        Source: cpu_backend_gemm.h and cpu_backend_gemm_custom_gemv.h of TensorFlow Lite.
+        """
+        units, inputs = layer.weights.shape
+        return RULES[self.alone] if self.alone and batch == 1 and units >= 4 and inputs >= 8 else self
+
+    def clamp(self, layer):
+        """Return the lowest and the highest output code of a layer."""
+        return layer.lowest, self.highest(layer.output, layer.ceiling)
 
     def requantize(self, acc, layer):
         """Return the int8 output codes (n, out) of a layer's accumulators (n, out)."""
         steps = self.steps(acc, self.scales(layer))
-        return np.clip(steps + layer.output.zero_point, layer.lowest, 127).astype(np.int8)
+        return np.clip(steps + layer.output.zero_point, *self.clamp(layer)).astype(np.int8)
 
     def table(self, operator):
         """Return the int8 output code of each of the 256 input codes of a Logistic or Relu."""
-        codes = operator.table() if isinstance(operator, Relu) else self.logistic(operator)
+        codes = self.relu(operator) if isinstance(operator, Relu) else self.logistic(operator)
         return codes.astype(np.int8)
 
 
 RULES = {
     "tflm": Rule(
-        Layer.scales, _in_integers(_round_twice_away), _tflm_logistic, _working_twice("away from zero"),
+        Layer.scales, _in_integers(_round_twice_away), _tflm_logistic, _tflm_relu, _working_twice("away from zero"),
         "TFLite Micro, CMSIS-NN"),
     "ruy": Rule(
-        Layer.scales_through_float32, _in_integers(_round_twice_up), _litert_logistic, _working_twice("up"),
-        "LiteRT's built-in kernels on x86 with AVX2"),
+        Layer.scales_through_float32, _in_integers(_round_twice_up), _litert_logistic, _litert_relu,
+        _working_twice("up"), "LiteRT's built-in kernels on x86 with AVX2"),
     "single": Rule(
-        Layer.scales_through_float32, _in_integers(_round_once), _litert_logistic, _working_once,
-        "LiteRT's built-in kernels on other processors"),
+        Layer.scales_through_float32, _in_integers(_round_once), _litert_logistic, _litert_relu, _working_once,
+        "LiteRT's built-in kernels on ruy's portable path", alone="ruy"),
     "reference": Rule(
-        Layer.scales, _in_float64, _litert_logistic, _working_in_floats("away from zero"),
+        Layer.scales, _in_float64, _litert_logistic, _litert_relu, _working_in_floats("away from zero"),
         "LiteRT's reference kernels", in_integers=False),
     "xnnpack": Rule(
-        Layer.scales_in_float32, _in_float32, _xnnpack_logistic, _working_in_floats("to even"),
-        "LiteRT's default, XNNPACK", in_integers=False),
+        Layer.scales_in_float32, _in_float32, _xnnpack_logistic, _litert_relu, _working_in_floats("to even"),
+        "LiteRT's default, XNNPACK", in_integers=False, highest=_highest_even),
     "tinymind": Rule(
-        Layer.scales, _in_integers(_round_twice_away), _tinymind_logistic, _working_twice("away from zero"),
-        "TinyMind: TFLite Micro's layers, its own table for the sigmoid"),
+        Layer.scales, _in_integers(_round_twice_away), _tinymind_logistic, _tflm_relu,
+        _working_twice("away from zero"), "TinyMind: TFLite Micro's layers, its own table for the sigmoid"),
 }

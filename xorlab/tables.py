@@ -8,10 +8,11 @@ class Table:
     """Rows under a header. Cells are text already; numbers are formatted by whoever knows their unit.
 
     header : column titles.  rows : tuples of as many cells.  The first column is set to the left, the others to
-    the right.
+    the right.  notes : sentences that stand below it.
     """
     header: tuple
     rows: tuple
+    notes: tuple = ()
 
     def __post_init__(self):
         for row in self.rows:
@@ -24,7 +25,7 @@ class Table:
         first, *others = widths
         text = ["  ".join([line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], others, strict=True))])
                 for line in lines]
-        return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+        return "\n".join([text[0], "-" * len(text[0]), *text[1:], *self.notes])
 
     __repr__ = __str__
 
@@ -34,16 +35,21 @@ class Table:
             return "".join(f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>' for cell, side in aligned)
 
         body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
-        return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
 def stacked(results):
-    """Return the Table with the rows of several results under each other; all must have the same header."""
+    """Return the Table with the rows of several results under each other; all must have the same header.
+
+    A note that several have in common stands once.
+    """
     tables = [result.table() for result in results]
     headers = {table.header for table in tables}
     if len(headers) != 1:
         raise ValueError(f"only results with one and the same header can be stacked, got {len(headers)} headers")
-    return Table(tables[0].header, tuple(row for table in tables for row in table.rows))
+    return Table(tables[0].header, tuple(row for table in tables for row in table.rows),
+                 tuple(dict.fromkeys(note for table in tables for note in table.notes)))
 
 
 class Tabular:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from xorlab.plots import COLOURS
+from xorlab.plots import COLOURS, beyond_colours
 
 BLACK = 255             # in the palette: levels 0..254 from blue to red, then black for the 0.5 contour
 COLOUR_TABLE = np.vstack([colormaps[COLOURS](np.linspace(0, 1, BLACK))[:, :3], [0, 0, 0]])
@@ -28,7 +28,7 @@ class Film(ipywidgets.VBox):
         if not frames or len(frames) != len(labels):
             raise ValueError(f"a film needs one label a frame, got {len(frames)} frames and {len(labels)} labels")
         self._pictures = [png(z) for z in frames]
-        self._labels = list(labels)
+        self._labels = [f"{label} {beyond_colours(z)}".rstrip() for label, z in zip(labels, frames, strict=True)]
         last = len(frames) - 1
         self.slider = ipywidgets.IntSlider(description="frame", max=last, readout=False, layout={"width": "300px"})
         self.play = ipywidgets.Play(max=last, interval=400)
