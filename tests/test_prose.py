@@ -31,6 +31,7 @@ SOURCES = {
     ("03", "13 weights"): "lesson 02, which counts them",
     ("03", "100,000 epochs"): "a training that nobody runs",
     ("04", "256 codes"): "8 bits",
+    ("09", "95 %"): "the level of fewbits.median_interval",
     ("09", "99 %"): "the next one, rounded",
     ("09", "99.28 %"): "quoted from a published table of four digit classifiers",
     ("09", "1.3 %"): "the same",
