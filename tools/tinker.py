@@ -36,6 +36,11 @@ class Change:
     skip: tuple = field(default=())
 
 
+# Cells that a change in another part of their lesson doesn't concern: fitting houses, and transfer, which takes longest
+HOUSES = ("cell-04", "cell-06", "cell-09", "cell-10", "compile-again", "cell-13", "cell-14", "cell-18", "cell-21",
+          "cell-23", "cell-24", "cell-28", "cell-29", "cell-30", "lstsq-code", "cell-64", "answer-1", "answer-4")
+TRANSFER = ("cell-39", "cell-40", "cell-41", "cell-43", "centred-leads", "cell-46", "cell-47", "anywhere-leads",
+            "answer-4")
 # every net on every processor, whatever the lesson's net; and the same again for speed
 SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
 KERAS_02 = ("cell-31", "cell-33", "cell-33a", "cell-35e")       # TensorFlow takes seconds to load
@@ -161,9 +166,26 @@ CHANGES = {
         Change("tanh", {"models.reference(NAME))     #": 'models.MLP(3, "tanh", seed=1))     #'}, SLOW_10),
     ),
 
-    "11": (),
+    "11": (
+        Change("one hidden unit", {"Dense(8, activation=": "Dense(1, activation="}, skip=(
+            *HOUSES, "cell-36", "cell-38", "cell-41", "cell-51", "cell-52", "cell-54", "cell-56", "cell-58", "cell-62",
+            "answer-2", "answer-3")),
+        Change("two ReLU units, converted", {'Dense(8, activation="tanh"': 'Dense(2, activation="relu"'}, skip=HOUSES),
+        Change("another town", {"SCATTER = 2.5, 150, 20": "SCATTER = -1.0, 900, 60"}, skip=(
+            "cell-28", "cell-29", "cell-30", "lstsq-code")),
+        Change("clouds further apart", {"[0.62, 0.59]": "[0.9, 0.9]"}, skip=HOUSES),
+    ),
 
-    "12": (),
+    "12": (
+        Change("two and four filters", {"filters=(32, 64)": "filters=(2, 4)", "epochs=15": "epochs=3"}, skip=(
+            "cell-25", "cell-26", "cell-27", "timing", "cell-31", "cell-32", "cell-33", "cell-36", *TRANSFER,
+            "cell-51", "answer-2", "answer-3")),
+        Change("one filter each, converted", {"filters=(32, 64)": "filters=(1, 1)"}, skip=(*TRANSFER, "cell-51")),
+        Change("another start and another digit", {
+            "set_random_seed(0)": "set_random_seed(3)", "test_y == 4": "test_y == 8", "rng(7)": "rng(8)"},
+               skip=TRANSFER),
+        Change("two runs of one filter", {"epochs=15": "epochs=1", "STEPS = 10, (8, 16), 200": "STEPS = 2, (1, 1), 5"}),
+    ),
 }
 
 
