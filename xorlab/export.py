@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files
-from xorlab.rules import GRANULARITIES, SIGMOID_CODES
+from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Layer
 from xorlab.streams import quiet
 
 
@@ -149,7 +149,7 @@ def qat_to_tflite(net, path):
 
     The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
     zero points of their tensors. Weights of fewer than 8 bits stand in the file as int8 codes of a smaller range.
-    Returns the path.
+    Returns the path.  Raises ValueError for a chain of so many equal narrow layers that the converter joins them.
     """
     with quiet():
         import tensorflow as tf
@@ -183,7 +183,7 @@ def qat_to_tflite(net, path):
     settings = replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS")
     with files.replacing(path) as made:
         function_to_tflite(chain, made, settings)
-        made.write_bytes(_with_weight_codes(made.read_bytes(), [stage.codes for stage in stages]))
+        made.write_bytes(_with_codes(made.read_bytes(), net.integers()))
     return Path(path)
 
 
@@ -199,22 +199,33 @@ def _stand_in(stage, number):
     return codes * stage.weight_scales[:, None]
 
 
-def _with_weight_codes(content, codes):
-    """Return a TFLite file's bytes with these int8 codes as weights: (out, in) for each dense layer, in order."""
+def _with_codes(content, integers):
+    """Return a TFLite file's bytes with the weights, biases and their scales of an IntegerMLP in its dense layers.
+
+    All of them are written, because the converter has ways of its own with equal numbers: biases that are equal as
+    real numbers get one code, whatever their units' scales, and layers of equal weights lose their fake quantization.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
-    content = bytearray(content)
+    content = bytearray(content)                                    # what the views below write into
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     used = [graph.Tensors(i).Buffer() for i in range(graph.TensorsLength())]
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-    weights = [used[op.Inputs(1)] for op in operators if op.InputsLength() > 1]         # dense: input, weights, biases
-    for buffer, wanted in zip(weights, codes, strict=True):
-        stored = model.Buffers(buffer).DataAsNumpy().view(np.int8)                      # a view of `content`
-        if used.count(buffer) > 1 and not np.array_equal(stored, wanted.ravel()):
-            raise ValueError("the converter stored the weights of several layers once, so they cannot get codes of "
-                             'their own; take granularity="per_tensor"')
-        stored[:] = wanted.ravel()
+    dense = [op for op in operators if op.InputsLength() > 1]
+    for op, layer in zip(dense, [step for step in integers.steps if isinstance(step, Layer)], strict=True):
+        for index, codes, scales in (
+                (op.Inputs(1), layer.weights.astype(np.int8), layer.weight_scales),
+                (op.Inputs(2), layer.biases.astype("<i4"), np.float32(layer.input.scale) * layer.weight_scales)):
+            if index == -1 and not codes.any():                     # the converter leaves out biases that are all 0
+                continue
+            numbers = model.Buffers(used[index]).DataAsNumpy().view(codes.dtype)
+            stored = graph.Tensors(index).Quantization().ScaleAsNumpy()
+            shared = used.count(used[index]) > 1 and not np.array_equal(numbers, codes.ravel())
+            if shared or len(stored) != len(scales):
+                raise ValueError("the converter joined numbers of several layers or units of this net, so they cannot "
+                                 "get codes of their own; train it a little longer, or with more units")
+            numbers[:], stored[:] = codes.ravel(), scales
     return bytes(content)
 
 
