@@ -148,8 +148,9 @@ def qat_to_tflite(net, path):
     """Convert a qat.FakeQuantized net to an int8 TFLite file with the scales and zero points that it learned.
 
     The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
-    zero points of their tensors. Weights of fewer than 8 bits stand in the file as int8 codes of a smaller range.
-    Returns the path.  Raises ValueError for a chain of so many equal narrow layers that the converter joins them.
+    zero points of their tensors; weights, biases and their scales are put into the converted file. Weights of fewer
+    than 8 bits stand in it as int8 codes of a smaller range.
+    Returns the path.  Raises ValueError for a net so narrow and deep that the converter stores two layers as one.
     """
     with quiet():
         import tensorflow as tf
@@ -161,11 +162,11 @@ def qat_to_tflite(net, path):
         return tf.quantization.fake_quant_with_min_max_args(x, low, high)
 
     def weights(stage, number):
+        numbers = tf.constant(_stand_in(stage, number))
         if len(stage.weight_scales) > 1:
-            return tf.constant(_stand_in(stage, number))
+            return numbers
         widest = 127 * float(stage.weight_scales[0])
-        return tf.quantization.fake_quant_with_min_max_args(
-            tf.constant(stage.weights), -widest, widest, narrow_range=True)
+        return tf.quantization.fake_quant_with_min_max_args(numbers, -widest, widest, narrow_range=True)
 
     @tf.function(input_signature=[tf.TensorSpec([None, stages[0].weights.shape[1]], tf.float32)])
     def chain(x):
@@ -188,11 +189,11 @@ def qat_to_tflite(net, path):
 
 
 def _stand_in(stage, number):
-    """Return weights float32 (out, in) that give each unit of a stage its scale, other than those of any other stage.
+    """Return weights float32 (out, in) from which the converter makes a stage's weight scales, one or one per unit.
 
-    The converter knows fake quantization of a dense layer's weights with one scale only. Without any, it gives each
-    unit the scale at which its largest weight has code 127. So one weight of each unit is 127 steps here. The others
-    differ from stage to stage, for the converter stores equal weights once.
+    For a dense layer it knows no fake quantization with a scale per unit. Left to itself it gives each unit the scale
+    at which the largest weight has code 127; so one weight of each unit is 127 steps here. The others differ from
+    stage to stage, because the converter makes one of equal weights, and then loses their fake quantization.
     """
     codes = np.full(stage.weights.shape, number % 127, np.float32)
     codes[:, 0] = [-127 if number >> row & 1 else 127 for row in range(len(codes))]
@@ -202,8 +203,8 @@ def _stand_in(stage, number):
 def _with_codes(content, integers):
     """Return a TFLite file's bytes with the weights, biases and their scales of an IntegerMLP in its dense layers.
 
-    All of them are written, because the converter has ways of its own with equal numbers: biases that are equal as
-    real numbers get one code, whatever their units' scales, and layers of equal weights lose their fake quantization.
+    The biases too: where all of a layer's are equal as real numbers, the converter gives them one code, whatever their
+    units' scales.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -223,8 +224,8 @@ def _with_codes(content, integers):
             stored = graph.Tensors(index).Quantization().ScaleAsNumpy()
             shared = used.count(used[index]) > 1 and not np.array_equal(numbers, codes.ravel())
             if shared or len(stored) != len(scales):
-                raise ValueError("the converter joined numbers of several layers or units of this net, so they cannot "
-                                 "get codes of their own; train it a little longer, or with more units")
+                raise ValueError("the converter stored numbers of several layers of this net once, so they cannot get "
+                                 "codes of their own; take fewer layers, or more units in each")
             numbers[:], stored[:] = codes.ravel(), scales
     return bytes(content)
 
