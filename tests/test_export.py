@@ -296,15 +296,18 @@ def test_a_qat_file_holds_the_learned_weights_biases_and_scales(qat):
     same_net(path, net)
 
 
-def test_layers_with_equal_weights_and_other_scales_keep_their_own_codes(tmp_path):
+@pytest.mark.parametrize("widths", [(2, 2, 2, 2, 2, 2, 2), (2, 1, 2, 1, 2)])
+def test_layers_with_equal_weights_keep_their_own_codes(widths, tmp_path):
     """The converter stores equal numbers once; what stands in for the weights must not be equal by chance."""
-    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    with torch.no_grad():
-        for i, sign in ((0, 1), (2, -1), (4, 1)):
-            model[i].weight.copy_(torch.tensor([[7.0, 1.0], [2.0, sign * 7.0]]))
-            model[i].bias.copy_(torch.tensor([9.0, 5.0]))
-    for bits in (8, 4):
-        net = rounded(model, data.grid(9), bits)
+    parts = []
+    for number, (width, next_width) in enumerate(zip(widths, widths[1:], strict=False)):
+        layer = nn.Linear(width, next_width)
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor([[7.0, 1.0], [2.0, 7.0 - number]])[:next_width, :width])
+            layer.bias.fill_(9.0)
+        parts += [layer, nn.ReLU()]
+    for bits, granularity in ((8, "per_channel"), (4, "per_channel"), (4, "per_tensor")):
+        net = rounded(nn.Sequential(*parts[:-1]), data.grid(9), bits, granularity=granularity)
         same_net(export.qat_to_tflite(net, tmp_path / "net.tflite"), net)
 
 

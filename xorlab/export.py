@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files, sandbox
-from xorlab.rules import GRANULARITIES, SIGMOID_CODES
+from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Layer
 from xorlab.streams import quiet, say
 
 
@@ -295,8 +295,9 @@ def qat_to_tflite(net, path):
     """Convert a qat.FakeQuantized net to an int8 TFLite file with the scales and zero points that it learned.
 
     The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
-    zero points of their tensors. Weights of fewer than 8 bits stand in the file as int8 codes of a smaller range.
-    Returns the path.
+    zero points of their tensors; weights, biases and their scales are put into the converted file. Weights of fewer
+    than 8 bits stand in it as int8 codes of a smaller range.
+    Returns the path.  Raises ValueError for a net so narrow and deep that the converter stores two layers as one.
     """
     with quiet():
         import tensorflow as tf
@@ -308,11 +309,11 @@ def qat_to_tflite(net, path):
         return tf.quantization.fake_quant_with_min_max_args(x, low, high)
 
     def weights(stage, number):
+        numbers = tf.constant(_stand_in(stage, number))
         if len(stage.weight_scales) > 1:
-            return tf.constant(_stand_in(stage, number))
+            return numbers
         widest = 127 * float(stage.weight_scales[0])
-        return tf.quantization.fake_quant_with_min_max_args(
-            tf.constant(stage.weights), -widest, widest, narrow_range=True)
+        return tf.quantization.fake_quant_with_min_max_args(numbers, -widest, widest, narrow_range=True)
 
     @tf.function(input_signature=[tf.TensorSpec([None, stages[0].weights.shape[1]], tf.float32)])
     def chain(x):
@@ -330,38 +331,49 @@ def qat_to_tflite(net, path):
     settings = replace(VARIANTS["int8"], calibrated=False, operators="TFLITE_BUILTINS")
     with files.replacing(path) as made:
         function_to_tflite(chain, made, settings)
-        made.write_bytes(_with_weight_codes(made.read_bytes(), [stage.codes for stage in stages]))
+        made.write_bytes(_with_codes(made.read_bytes(), net.integers()))
     return Path(path)
 
 
 def _stand_in(stage, number):
-    """Return weights float32 (out, in) that give each unit of a stage its scale, other than those of any other stage.
+    """Return weights float32 (out, in) from which the converter makes a stage's weight scales, one or one per unit.
 
-    The converter knows fake quantization of a dense layer's weights with one scale only. Without any, it gives each
-    unit the scale at which its largest weight has code 127. So one weight of each unit is 127 steps here. The others
-    differ from stage to stage, for the converter stores equal weights once.
+    For a dense layer it knows no fake quantization with a scale per unit. Left to itself it gives each unit the scale
+    at which the largest weight has code 127; so one weight of each unit is 127 steps here. The others differ from
+    stage to stage, because the converter makes one of equal weights, and then loses their fake quantization.
     """
     codes = np.full(stage.weights.shape, number % 127, np.float32)
     codes[:, 0] = [-127 if number >> row & 1 else 127 for row in range(len(codes))]
     return codes * stage.weight_scales[:, None]
 
 
-def _with_weight_codes(content, codes):
-    """Return a TFLite file's bytes with these int8 codes as weights: (out, in) for each dense layer, in order."""
+def _with_codes(content, integers):
+    """Return a TFLite file's bytes with the weights, biases and their scales of an IntegerMLP in its dense layers.
+
+    The biases too: where all of a layer's are equal as real numbers, the converter gives them one code, whatever their
+    units' scales.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
-    content = bytearray(content)
+    content = bytearray(content)                                    # what the views below write into
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     used = [graph.Tensors(i).Buffer() for i in range(graph.TensorsLength())]
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-    weights = [used[op.Inputs(1)] for op in operators if op.InputsLength() > 1]         # dense: input, weights, biases
-    for buffer, wanted in zip(weights, codes, strict=True):
-        stored = model.Buffers(buffer).DataAsNumpy().view(np.int8)                      # a view of `content`
-        if used.count(buffer) > 1 and not np.array_equal(stored, wanted.ravel()):
-            raise ValueError("the converter stored the weights of several layers once, so they cannot get codes of "
-                             'their own; take granularity="per_tensor"')
-        stored[:] = wanted.ravel()
+    dense = [op for op in operators if op.InputsLength() > 1]
+    for op, layer in zip(dense, [step for step in integers.steps if isinstance(step, Layer)], strict=True):
+        for index, codes, scales in (
+                (op.Inputs(1), layer.weights.astype(np.int8), layer.weight_scales),
+                (op.Inputs(2), layer.biases.astype("<i4"), np.float32(layer.input.scale) * layer.weight_scales)):
+            if index == -1 and not codes.any():                     # the converter leaves out biases that are all 0
+                continue
+            numbers = model.Buffers(used[index]).DataAsNumpy().view(codes.dtype)
+            stored = graph.Tensors(index).Quantization().ScaleAsNumpy()
+            shared = used.count(used[index]) > 1 and not np.array_equal(numbers, codes.ravel())
+            if shared or len(stored) != len(scales):
+                raise ValueError("the converter stored numbers of several layers of this net once, so they cannot get "
+                                 "codes of their own; take fewer layers, or more units in each")
+            numbers[:], stored[:] = codes.ravel(), scales
     return bytes(content)
 
 
