@@ -37,6 +37,7 @@ SOURCES = {
     ("05", "10,000 values"): "a question: the student's own setting",
     ("06", "256 levels"): "8 bits",
     ("06", "5 epochs"): "a question: the student's own setting",
+    ("09", "95 %"): "the level of fewbits.median_interval",
     ("09", "99 %"): "the next one, rounded",
     ("09", "99.28 %"): "quoted from a published table of four digit classifiers",
     ("09", "1.3 %"): "the same",
