@@ -19,6 +19,8 @@ os.environ.update(lab.private_settings())
 def pytest_addoption(parser):
     parser.addoption("--models", type=int, default=40,
                      help="random int8 models on which every rule must equal its runtime (default: 40)")
+    parser.addoption("--tries", type=int, default=300,
+                     help="damaged TFLite files that every reader is given (default: 300)")
 
 
 def pytest_configure(config):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_nets import random_file, tflite_of
 from torch import nn
@@ -43,18 +43,34 @@ def test_one_rounding_with_two_constants_is_the_two_roundings_of_tflite_micro(sc
 
 
 @settings(deadline=None)
-@given(st.floats(2**-12, 2**-2, width=32), st.integers(-60_000, 0), st.integers(1, 60_000),
-       st.integers(-255, 0), st.sampled_from([100, 127, 255]))
-def test_a_short_scaling_is_exact_for_every_accumulator_and_stays_in_32_bits(scale, low, high, floor, ceiling):
-    found = codegen.short_scaling(scale, (low, high), floor, ceiling)
-    acc = np.arange(low, high + 1)
-    assert (np.clip(found.steps(acc), floor, ceiling)
-            == np.clip(RULES["tflm"].steps(acc, [scale]), floor, ceiling)).all()
-    if found.split is not None:
-        inner = acc * found.low + np.where(acc < 0, found.less, found.more)
-        whole = acc * found.high + (inner >> found.split)
-        assert (whole >> (found.shift - found.split) == found.steps(acc)).all()
-        assert max(np.abs(inner).max(), np.abs(whole).max()) < 2**31
+@given(st.floats(2**-12, 2**-2, width=32),
+       st.lists(st.tuples(st.integers(-60_000, 0), st.integers(1, 60_000), st.integers(-60_000, 60_000)),
+                min_size=1, max_size=3),
+       st.sampled_from([1, 1, 2, 127]), st.integers(-255, 0), st.sampled_from([100, 127, 255]), st.integers(-128, 127))
+@example(0.0072998, [(-20_000, 34_758, 9303), (-9000, 9000, 15_423)], 1, 0, 255, 0)     # needs two parts
+def test_short_scalings_are_exact_for_every_sum_and_stay_in_32_bits(scale, reaches, factor, floor, ceiling, zero):
+    units = [codegen.Sums(low // factor, high // factor, factor, bias) for low, high, bias in reaches]
+    found = codegen.short_scalings(scale, units, floor + zero, ceiling + zero, zero) or []
+    assert len(found) in (0, len(units)) and len({(s.multiplier, s.shift, s.split) for s in found}) <= 1
+    for scaling, unit in zip(found, units, strict=False):
+        acc = np.arange(unit.low, unit.high + 1)
+        steps = RULES["tflm"].steps(factor * acc + unit.bias, [scale])
+        made = np.clip(scaling.steps(acc) - zero, floor, ceiling)
+        assert (made == np.clip(steps, floor, ceiling)).all()
+        # as C computes it, whose every value must be one of 32 bits
+        constant = np.where(factor * acc + unit.bias < 0, scaling.less, scaling.more)
+        parts = [acc * scaling.high, constant >> scaling.split, acc * scaling.low, acc * scaling.low >> scaling.split]
+        sums = [parts[0] + parts[1], parts[0] + parts[1] + parts[3]]
+        assert (sums[1] >> (scaling.shift - scaling.split) == scaling.steps(acc)).all()
+        assert all(np.abs(value).max() < 2**31 for value in parts + sums)
+
+
+def test_nets_of_this_size_need_no_64_bit_scaling():
+    """The search is no good if it finds nothing: at common scales it always does."""
+    rng = np.random.default_rng(0)
+    for scale in rng.uniform(1 / 500, 1 / 50, 50):
+        low, high, bias = int(rng.integers(-20_000, 0)), int(rng.integers(1, 20_000)), int(rng.integers(-9000, 9000))
+        assert codegen.short_scalings(float(np.float32(scale)), [codegen.Sums(low, high, 1, bias)], 0, 255)
 
 
 def test_the_reference_nets_need_no_64_bit_product(tmp_path):
@@ -107,18 +123,27 @@ def test_generated_c_with_many_inputs_and_outputs():
     assert (predictors.from_c(integers).codes(q) == integers.codes(q)).all()
 
 
-def test_a_layer_without_a_short_product_takes_64_bits(tmp_path):
-    layer = layer_of(0.004321, ((127,) * 2, (-127,) * 2))
-    wide = Layer(layer.weights, np.array([2**24, -(2**24)]), layer.weight_scales, layer.input, layer.output)
-    net = IntegerMLP((wide,))
+@pytest.mark.parametrize("lowest, zero_point", [(-128, 9), (-128, -128), (9, 9)])
+def test_a_layer_of_too_many_sums_to_check_takes_64_bits(lowest, zero_point, tmp_path):
+    rng = np.random.default_rng(0)
+    net = IntegerMLP((layer_of(0.00037, rng.integers(-127, 128, (3, 300)), lowest, zero_point),))
+    q = rng.choice(np.int8([-128, 0, 127]), (5000, 300))
     assert "int64_t" in codegen.write_c(net, tmp_path)[1].read_text()
+    assert (predictors.from_c(net).codes(q) == net.codes(q)).all() and len(np.unique(net.codes(q))) > 60
+
+
+def test_a_large_bias_needs_no_64_bits_because_it_is_in_the_constant(tmp_path):
+    layer = layer_of(0.004321, ((127,) * 2, (-127,) * 2))
+    net = IntegerMLP((replace(layer, biases=np.array([9000, -9000])), layer_of(0.3, ((1, -1),), zero_point=-7)))
+    assert "int64_t" not in codegen.write_c(net, tmp_path)[1].read_text()
     assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all()
 
 
 def test_sums_at_the_ends_of_their_reach_are_right():
     """A layer whose sums reach the clamps at both ends, and one that reaches neither: clamps are left out there."""
     for scale, zero_point, lowest in [(0.5, 5, -128), (1.0, 0, -128), (0.25, -128, -128), (1.0, -128, -128),
-                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128)]:
+                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128),
+                                      (2.0**-25, 100, -128), (3e-10, 100, -128), (3e-11, -99, -99)]:
         net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), lowest, zero_point),))
         assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, lowest)
 

@@ -1,3 +1,4 @@
+import sys
 from importlib import metadata
 
 import pytest
@@ -30,6 +31,14 @@ def test_what_is_missing_is_named_and_what_to_do_is_said(installed):
     check = environment.check()
     assert check.missing == ("onnx2tf", "torch>=2 (here is 1.9)")
     assert "onnx2tf" in str(check) and "python3 lab.py" in str(check)
+
+
+def test_without_lab_py_the_remedy_is_a_pip_command_that_can_be_pasted(installed, monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "LAB", tmp_path / "lab.py")
+    installed(["numpy", "onnx2tf>=1.20", "torch>=2"], {"numpy": "2.0", "torch": "1.9"})
+    said = str(environment.check())
+    assert said.endswith(f'{sys.executable} -m pip install "onnx2tf" "torch>=2"') and "lab.py" not in said
+    assert "from its wheel or its folder" in str(environment.Check(("xorlab",), ""))
 
 
 def test_what_is_not_meant_for_this_machine_is_not_missing(installed):

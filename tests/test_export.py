@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from xorlab import cli, compare, data, export, models, predictors, tflite_file, training, zoo
+from xorlab import cli, compare, data, export, models, predictors, sandbox, tflite_file, training, zoo
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.integer import IntegerMLP
 from xorlab.qat import rounded
@@ -52,6 +52,11 @@ def test_float_forms_equal_pytorch_on_the_whole_grid(converted, form):
     model, folder = converted
     p = predictors.from_onnx(folder / form) if form.endswith("onnx") else predictors.from_tflite(folder / form)
     np.testing.assert_allclose(p(data.grid()), predictors.from_torch(model)(data.grid()), atol=2e-6)
+
+
+def test_what_this_process_converts_may_run_in_it(converted):
+    content = (converted[1] / "int8.tflite").read_bytes()
+    assert sandbox.vouched(content) and not sandbox.vouched(content + b"\0")
 
 
 def test_int8_is_int8_at_both_ends_and_calibrated_to_the_unit_square(converted):
@@ -151,6 +156,29 @@ def test_dynamic_range_quantizes_matrices_from_1024_weights_on(tmp_path):
         (square,) = [t for t in tflite_file.read(path).tensors if t.shape == (width, width)]
         dtypes[width, variant] = square.dtype
     assert list(dtypes.values()) == ["FLOAT32", "INT8", "FLOAT32"]
+
+
+def test_dynamic_range_quantizes_the_inputs_of_a_large_matrix_row_by_row_as_they_come(tmp_path):
+    """Rounded weights alone do not explain its answers; rounding each row of activations to 255 steps as well does."""
+    net = models.MLP((32, 32), "tanh", seed=1)
+    path = export.torch_to_tflite(net, tmp_path / "net.tflite", "dynamic_range")
+    (square,) = [t for t in tflite_file.read(path).tensors if t.shape == (32, 32)]
+    weights = square.data * np.float64(square.scales)[:, None]
+    first, _, second = net.hidden
+
+    def answers(row_steps):
+        a = torch.tanh(first(torch.from_numpy(data.grid(21)))).detach().numpy().astype(np.float64)
+        low, high = np.minimum(a.min(1), 0)[:, None], np.maximum(a.max(1), 0)[:, None]
+        if row_steps:
+            scale = (high - low) / row_steps
+            zero = np.rint(-128 - low / scale)
+            a = (np.clip(np.rint(a / scale) + zero, -128, 127) - zero) * scale
+        hidden = torch.tanh(torch.from_numpy(a @ weights.T) + second.bias)
+        return torch.sigmoid(hidden @ net.output.weight.double().T + net.output.bias).detach().numpy()[:, 0]
+
+    file = predictors.from_tflite(path)(data.grid(21))
+    unexplained = [np.abs(answers(row_steps) - file).mean() for row_steps in (255, 0)]
+    assert unexplained[0] < 2e-6 and unexplained[1] > 1e-4
 
 
 def test_granularity_says_how_many_scales_a_layers_weights_have(converted, tmp_path):
@@ -342,7 +370,9 @@ def test_a_qat_file_of_the_zoo_answers_as_its_simulation(tmp_path):
 def test_a_failed_export_leaves_the_earlier_files_as_they_were(tmp_path):
     class Odd(nn.Module):
         def forward(self, x):
-            raise RuntimeError("cannot be exported")
+            if torch.onnx.is_in_onnx_export():
+                raise RuntimeError("cannot be exported")
+            return x
 
     path = tmp_path / "net.onnx"
     path.write_text("earlier")
@@ -359,6 +389,182 @@ def test_a_failed_export_leaves_the_earlier_files_as_they_were(tmp_path):
             export.to_tflite(saved, tflite, variant)
     assert tflite.read_text() == "earlier" and sorted(p.name for p in tmp_path.iterdir()) == [
         "net.onnx", "net.tflite", "saved"]
+
+
+@pytest.mark.parametrize("net, sample, hint", [
+    (nn.Linear(3, 1), (2,), "sample=(3,)"),
+    (nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten(), nn.LazyLinear(2)), (1, 8, 8), "sample=(3, height, width)"),
+    (nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 2)), (2,), "sample=(3, height, width)"),
+    (models.MLP().double(), (2,), ""),
+])
+def test_a_model_of_other_inputs_is_told_to_name_their_shape(tmp_path, net, sample, hint):
+    with pytest.raises(ValueError, match=r"does not take inputs of shape \(1, ") as error:
+        export.to_onnx(net, tmp_path / "net.onnx", sample)
+    assert hint in str(error.value) and ("give the shape" in str(error.value)) == bool(hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_onnx_has_no_operator_for_is_said_in_one_line(tmp_path):
+    class Bessel(nn.Module):
+        def forward(self, x):
+            return torch.special.bessel_j0(x)
+
+    with pytest.raises(ValueError, match="cannot be written as ONNX: .*special_bessel_j0.* not supported") as error:
+        export.to_onnx(Bessel(), tmp_path / "net.onnx")
+    assert "\n" not in str(error.value)
+    with pytest.raises(TypeError, match="PyTorch module, got str"):
+        export.to_onnx("net.pth", tmp_path / "net.onnx")
+
+
+def test_a_module_whose_train_means_something_else_is_exported_in_eval_mode(tmp_path):
+    class Net(nn.Sequential):
+        def train(self, expected, points):
+            raise AssertionError("the student's own loop was run")
+
+    net = Net(nn.Linear(2, 3), nn.Dropout(0.9), nn.Linear(3, 1))
+    p = predictors.from_onnx(export.to_onnx(net, tmp_path / "net.onnx"))
+    expected = net[2](net[0](torch.from_numpy(data.grid(5)))).detach()[:, 0]
+    np.testing.assert_allclose(p(data.grid(5)), expected, atol=1e-6)
+    assert net.training and net[1].training
+
+
+def test_an_operator_that_tflite_lacks_is_named_in_one_sentence(tmp_path, capfd):
+    gelu = nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 1), nn.Sigmoid())
+    path = tmp_path / "net.tflite"
+    path.write_text("earlier")
+    with pytest.raises(ValueError, match=r'says "TF Select ops: Erf"; build .*GELU\(approximate="tanh"\)') as error:
+        export.torch_to_tflite(gelu, path, "float32")
+    gelu[1].approximate = "tanh"                                            # as the sentence advises
+
+    class Acos(nn.Module):
+        def forward(self, x):
+            return torch.acos(x)
+
+    with pytest.raises(ValueError, match='says "Custom ops: Acos"; build the model without it') as other:   # in onnx2tf
+        export.torch_to_tflite(Acos(), path, "float32")
+    assert "\n" not in str(error.value) + str(other.value) and path.read_text() == "earlier"
+    p = predictors.from_tflite(export.torch_to_tflite(gelu, path, "float32"))
+    np.testing.assert_allclose(p(data.grid(9)), predictors.from_torch(gelu)(data.grid(9)), atol=1e-5)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_converter_that_ends_the_process_or_says_little_becomes_a_sentence():
+    def leave():
+        print("\nERROR: no such layer")
+        raise SystemExit(1)
+
+    def fail():
+        raise RuntimeError('<unknown>:0: error: loc(fused["a:", "b"]): tensor is odd\n  at line 3')
+
+    for convert, says in ((leave, "ERROR: no such layer"), (fail, "tensor is odd"), (lambda: {}["a"], "KeyError('a')")):
+        with pytest.raises(ValueError) as error:
+            export._attempted(convert)
+        assert str(error.value) == f"the converter refuses this model; it says: {says}"
+
+
+def picture_net(sample):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(sample[0], 4, 2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)).eval()
+    net(torch.zeros(1, *sample))
+    return net
+
+
+@pytest.mark.parametrize("sample", [(1, 8, 8), (3, 3, 3)])
+def test_channels_that_onnx2tf_moved_are_said_even_where_every_length_is_the_same(tmp_path, sample, capsys):
+    net, x = picture_net(sample), np.random.default_rng(1).random((30, *sample), dtype=np.float32)
+    saved = export.to_saved_model(export.to_onnx(net, tmp_path / "net.onnx", sample), tmp_path / "saved")
+    said = capsys.readouterr().out
+    c, h, w = sample
+    assert said.startswith("onnx2tf moved the channels last") and said.count("\n") == 1
+    assert f"takes inputs (n, {h}, {w}, channels={c}) where" in said
+    assert f"takes (n, channels={c}, {h}, {w}); x.transpose(0, 2, 3, 1) moves them" in said
+    wanted = predictors.from_torch(net)(x)
+    p = predictors.from_tflite(export.to_tflite(saved, tmp_path / "net.tflite", "float32"))
+    np.testing.assert_allclose(p(x.transpose(0, 2, 3, 1)), wanted, atol=1e-6)
+    if sample[0] == sample[1]:
+        assert np.abs(p(x) - wanted).max() > 0.1
+        int8 = export.torch_to_tflite(net, tmp_path / "int8.tflite", "int8", x, sample)     # x as PyTorch has it
+        assert capsys.readouterr().out.startswith("onnx2tf moved the channels last: " + str(int8))
+        assert np.abs(predictors.from_tflite(int8)(x.transpose(0, 2, 3, 1)) - wanted).max() < 0.02
+    else:
+        with pytest.raises(ValueError, match=r"\(n, 8, 8, 1\), got \(30, 1, 8, 8\); .* x.transpose\(0, 2, 3, 1\)"):
+            export.to_tflite(saved, tmp_path / "net.tflite", "int8", x)
+
+
+def test_a_saved_model_that_answers_otherwise_than_its_onnx_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_difference", lambda wanted, got: 0.01)
+    with pytest.raises(ValueError, match="does not answer as .*model.onnx: .* off by 0.01"):
+        export.to_saved_model(models.reference_file("relu-2-4-1", "model.onnx"), tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_step_from_pytorch_gives_the_file_of_the_three(converted, tmp_path, capfd):
+    model, folder = converted
+    path = export.torch_to_tflite(model, tmp_path / "int8.tflite")
+    short, long = (predictors.from_tflite(file).codes(data.int8_inputs()) for file in (path, folder / path.name))
+    assert np.array_equal(short, long) and list(tmp_path.iterdir()) == [path]
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ValueError, match=r"model's inputs, \(n, 2\), got \(4, 3\)"):
+        export.torch_to_tflite(model, tmp_path / "no.tflite", calibration=np.zeros((4, 3)))
+    with pytest.raises(ValueError, match="variant must be one of"):
+        export.torch_to_tflite(model, tmp_path / "no.tflite", "int4")
+
+
+@pytest.fixture(scope="module")
+def keras_net():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
+
+
+def test_a_keras_model_becomes_the_file_that_its_saved_model_becomes(keras_net, tmp_path, capfd):
+    keras_net.export(tmp_path / "saved", verbose=False)
+    capfd.readouterr()
+    q = data.int8_inputs()
+    short, long = (predictors.from_tflite(export.to_tflite(given, tmp_path / f"{i}.tflite"))
+                   for i, given in enumerate((keras_net, tmp_path / "saved")))
+    assert np.array_equal(short.codes(q), long.codes(q)) and (short.input, short.output) == (long.input, long.output)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_no_saved_model_is_told_the_way(keras_net, tmp_path):
+    import keras
+
+    keras_net.save(tmp_path / "net.keras")
+    with pytest.raises(ValueError, match=r"load it .*: to_tflite\(keras.models.load_model\(.*\), ...\)") as error:
+        export.to_tflite(tmp_path / "net.keras", tmp_path / "net.tflite")
+    loaded = eval(str(error.value).split("to_tflite(")[1].split(", ...")[0])                # what the sentence advises
+    assert export.to_tflite(loaded, tmp_path / "net.tflite").is_file()
+    with pytest.raises(ValueError, match=r"no weights yet.*begin it with keras.Input\(shape\)"):
+        export.to_tflite(keras.Sequential([keras.layers.Dense(1)]), tmp_path / "no.tflite")
+    with pytest.raises(TypeError, match="got MLP; a PyTorch module goes through torch_to_tflite"):
+        export.to_tflite(models.reference(), tmp_path / "no.tflite")
+    with pytest.raises(ValueError, match=r"@tf.function\(input_signature="):
+        export.function_to_tflite(lambda x: x, tmp_path / "no.tflite")
+
+
+@pytest.mark.parametrize("calibration, says", [
+    (data.grid(9) * 255, "can use 2 of 256 codes"), (np.zeros((1, 2)), "all the same"),
+    (None, ""), (data.grid(9) * 0.4 + 0.3, "")])
+def test_calibration_that_cannot_show_ranges_gets_a_sentence(converted, tmp_path, calibration, says, capsys):
+    export.to_tflite(converted[1] / "saved", tmp_path / "int8.tflite", calibration=calibration)
+    said = capsys.readouterr().out
+    assert says in said and said.count("\n") == bool(says)
+
+
+def test_a_model_in_other_units_may_be_calibrated_in_them(tmp_path, capsys):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32)])
+    def price(metres):
+        return metres @ tf.constant([[4.2]])
+
+    metres = np.arange(40, 201, dtype=np.float32)[:, None]
+    export.function_to_tflite(price, tmp_path / "int8.tflite", "int8", metres)
+    assert capsys.readouterr().out == ""
+    export.function_to_tflite(price, tmp_path / "int8.tflite", "int8", metres[:1])
+    assert "all the same" in capsys.readouterr().out
 
 
 def test_a_slip_of_the_path_does_not_delete_a_folder(tmp_path):

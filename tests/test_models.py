@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from xorlab import data, models, training
+from xorlab import data, models, predictors, training
 
 
 @pytest.mark.parametrize("hidden, activation", [(3, "sigmoid"), (4, "relu"), ((5, 2), "tanh")])
@@ -50,7 +50,7 @@ def test_no_hidden_layer_is_a_line_behind_a_sigmoid():
 
 
 @pytest.mark.parametrize("settings, says", [
-    ({"hidden": 0}, "got 0"), ({"hidden": (3, -1)}, "positive"), ({"hidden": 2.5}, "2.5"),
+    ({"hidden": 0}, "got 0"), ({"hidden": (3, -1)}, "positive"), ({"hidden": 2.5}, "2.5"), ({"seed": 1.5}, "1.5"),
     ({"activation": "step"}, "sigmoid, relu, tanh")])
 def test_impossible_nets_are_refused(settings, says):
     with pytest.raises(ValueError) as error:
@@ -86,6 +86,23 @@ def test_a_saved_net_comes_back_bit_for_bit(tmp_path):
         assert torch.equal(value, again.state_dict()[key])
     longest = max((tmp_path / "net.json").read_text().splitlines(), key=len)
     assert len(longest) < 100, longest
+
+
+def test_a_module_whose_train_means_something_else_is_a_predictor_in_eval_mode():
+    class Net(nn.Sequential):
+        def train(self, expected, points):
+            raise AssertionError("the student's own loop was run")
+
+    net = Net(nn.Linear(2, 1), nn.Dropout(0.9))
+    p, x = predictors.from_torch(net), data.grid(5)
+    assert np.array_equal(p(x), net[0](torch.from_numpy(x)).detach()[:, 0]) and net.training and net[1].training
+
+
+def test_a_module_of_ones_own_is_told_how_to_be_saved(tmp_path):
+    own = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    with pytest.raises(TypeError, match=r"got Sequential; .*torch.save\(model.state_dict\(\), path\)"):
+        models.save(own, tmp_path / "net.json")
+    assert not (tmp_path / "net.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"hidden": [3], "activation": "sigmoid", "weights": {}}', "\x00\xff"])

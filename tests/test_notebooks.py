@@ -277,31 +277,6 @@ def test_cells_that_need_not_show_anything(code):
     assert not must_show(code)
 
 
-# Lessons that still await their turn; nothing may be added here.
-WITH_ASSERTIONS = {
-    "02",
-    "03",
-    "05",
-    "07",
-    "08",
-    "10",
-    "11",
-    "12",
-}
-WITHOUT_ANSWERS_IN_CODE = {
-    "00",
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "06",
-    "07",
-    "08",
-    "10",
-    "11",
-    "12",
-}
 # (lesson, question): why its answer is no code
 THOUGHT = {}
 
@@ -330,15 +305,14 @@ def unanswered(notebook):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_expects_and_does_not_assert(path):
-    found = asserting(nbformat.read(path, 4))
-    assert bool(found) == (path.name[:2] in WITH_ASSERTIONS), found
+    assert asserting(nbformat.read(path, 4)) == []
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_every_question_has_an_answer_in_code_that_runs(path):
     lesson = path.name[:2]
     missing = [number for number in unanswered(nbformat.read(path, 4)) if (lesson, number) not in THOUGHT]
-    assert bool(missing) == (lesson in WITHOUT_ANSWERS_IN_CODE), missing
+    assert missing == []
 
 
 def test_only_lessons_of_conversion_and_keras_load_tensorflow():

@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -48,6 +50,23 @@ def test_constraints_are_exact_public_versions_and_name_no_package_twice():
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
     names = [canonical(line.split("==")[0]) for line in CONSTRAINTS]
     assert len(names) == len(set(names))
+
+
+def test_every_pin_installs_on_the_first_release_of_each_python():
+    """Read of what is installed in the pinned version, here nearly all of them."""
+    firsts = [f"3.{minor}.0" for minor in range(11, 14)]
+    assert all(first in SpecifierSet(PROJECT["requires-python"]) for first in firsts)
+    checked = 0
+    for name, version in (line.split("==") for line in CONSTRAINTS):
+        try:
+            here = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if here.version.split("+")[0] == version:
+            takes = SpecifierSet(here.metadata.get("Requires-Python") or "")
+            assert [first for first in firsts if first not in takes] == [], f"{name} {version} wants Python {takes}"
+            checked += 1
+    assert checked > 100
 
 
 def test_every_dependency_says_what_needs_it():

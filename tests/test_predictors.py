@@ -68,7 +68,7 @@ def test_missing_truncated_and_foreign_tflite_files_are_named(runtime, tmp_path)
     onnx_file = models.reference_file("relu-2-4-1", "model.onnx").read_bytes()
     for content in (b"", b"text" * 99, whole[:-1], whole[: len(whole) // 2], bytes(500), onnx_file):
         (tmp_path / "bad.tflite").write_bytes(content)
-        with pytest.raises(ValueError, match="bad.tflite is not a TFLite model"):
+        with pytest.raises(ValueError, match="bad.tflite is not a sound TFLite file"):
             predictors.from_tflite(tmp_path / "bad.tflite", runtime)
 
 

@@ -27,16 +27,10 @@ CLAIM = re.compile(rf"(?<![\w.,^-])({NUMBER})(?: |-| )?({MEASURED}|{COUNTED})(?!
 # Claims whose number is no output of their lesson: what they rest on.
 SOURCES = {
     ("00", "65,536 inputs"): "lesson 05, which counts them",
-    ("03", "10,000 epochs"): "what lesson 02, and the lessons it speaks of, train",
+    ("03", "10,000 epochs"): "a training that nobody runs",
     ("03", "13 weights"): "lesson 02, which counts them",
     ("03", "100,000 epochs"): "a training that nobody runs",
-    ("03", "95 %"): "the level of races.Entry.interval",
-    ("04", "256 values"): "8 bits",
-    ("05", "2.09 bytes"): "quoted from a published lesson, as a mistake",
-    ("05", "0.14 seconds"): "the same",
-    ("05", "10,000 values"): "a question: the student's own setting",
-    ("06", "256 levels"): "8 bits",
-    ("06", "5 epochs"): "a question: the student's own setting",
+    ("04", "256 codes"): "8 bits",
     ("09", "95 %"): "the level of fewbits.median_interval",
     ("09", "99 %"): "the next one, rounded",
     ("09", "99.28 %"): "quoted from a published table of four digit classifiers",

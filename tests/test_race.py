@@ -234,7 +234,11 @@ def test_an_interrupt_returns_what_was_reached(monkeypatch):
     ("adam", {"activation": "step"}, "activation"), ("adam", {"loss": "mae"}, "mse, bce"),
     ("adam", {"batch_size": 0}, "batch_size"), ("adam", {"x": np.zeros((4, 3)), "y": np.zeros(4)}, "(n, 2)"),
     ("adam", {"x": np.zeros((4, 2))}, "both x and y"), ("adam", {"x": np.zeros((4, 2)), "y": np.zeros(3)}, "labels"),
-    (["adam", "adam"], {}, "label of its own"),
+    (["adam", "adam"], {}, "label of its own"), (5, {}, "got int"), ("adam", {"seed": 0.5}, "seed"),
+    ("adam", {"loss": "cross_entropy"}, "mse, bce"), ("adam", {"threshold": np.nan}, "threshold"),
+    ("adam", {"threshold": 0}, "threshold"), ("adam", {"epochs": 0}, "epochs"), ("adam", {"seed": True}, "seed"),
+    ("adam", {"x": np.zeros((4, 2)), "y": [0, 255, 255, 0], "loss": "bce"}, "y / 255"),
+    ("adam", {"x": np.zeros((4, 2)), "y": [[1, 0]] * 4}, "argmax"),
 ])
 def test_impossible_races_are_refused(optimizers, settings, says):
     with pytest.raises(ValueError) as error:
@@ -262,6 +266,23 @@ def test_a_race_on_a_gpu_agrees_with_the_cpu():
     here, there = (training.race(["adam", "sgd"], starts=100, epochs=100, device=device) for device in ("cpu", "cuda"))
     for a, b in zip(here.entries, there.entries, strict=True):
         np.testing.assert_allclose(a.losses, b.losses, atol=1e-3)
+
+
+def test_a_race_says_that_a_sigmoid_cannot_reach_the_labels(capsys):
+    x, y = data.corners()
+    training.race("adam", x, 2 * y - 1, starts=2, epochs=2)
+    assert capsys.readouterr().out.startswith("The labels go from -1 to 1, 2 of 4 outside 0..1")
+    training.race("adam", starts=2, epochs=2)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_plateaus_of_a_race_are_those_of_its_entries_under_each_other():
+    race = training.race(["adam", Optimizer("sgd", 1.0, label="fast sgd")], starts=6, epochs=300)
+    table = race.plateaus()
+    entries = [entry.plateaus() for entry in race.entries]
+    assert table.header == ("optimizer", *entries[0].header)
+    assert [row[1:] for row in table.rows] == [row for entry in entries for row in entry.rows]
+    assert {row[0] for row in table.rows} == {"adam, rate 0.1", "fast sgd"}
 
 
 def test_a_race_shows_as_a_table():

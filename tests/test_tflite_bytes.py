@@ -1,11 +1,14 @@
 """The byte account against the file's size, the object reader's contents, and files that are spoiled on purpose."""
+import struct
+
 import flatbuffers
+import made_files
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from random_nets import random_net
 
-from xorlab import export, models, tflite_bytes
+from xorlab import export, models, tflite_bytes, tflite_file, tflite_format
 
 FILES = sorted(models.REFERENCES.glob("*/*.tflite"))
 
@@ -90,29 +93,214 @@ def test_bytes_that_nothing_points_to_are_refused(tmp_path, spoil, says):
         tflite_bytes.account(tmp_path / "net.tflite")
 
 
-def test_a_byte_with_two_purposes_is_refused(tmp_path):
-    content = bytearray(models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes())
+def with_second_name_at(content, shift):
+    """Let the tensor behind lead to the name of the tensor before it, `shift` bytes into it."""
+    content = bytearray(content)
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
-    # let the second tensor's pointer to its name lead to the first tensor's name
-    first, second = (graph.Tensors(i)._tab for i in (0, 1))
-    name = 4 + 2 * 3                                                    # fourth field of a tensor
-    target = first.Indirect(first.Pos + first.Offset(name))
-    pointer = second.Pos + second.Offset(name)
-    if target < pointer:                                                # pointers lead forward only
-        first, second = second, first
-        target, pointer = (first.Indirect(first.Pos + first.Offset(name)), second.Pos + second.Offset(name))
-    content[pointer : pointer + 4] = (target - pointer).to_bytes(4, "little")
-    (tmp_path / "net.tflite").write_bytes(content)
-    with pytest.raises(ValueError, match="bytes from .* are for names and for names"):
-        tflite_bytes.account(tmp_path / "net.tflite")
+    places = []
+    for tensor in (graph.Tensors(0)._tab, graph.Tensors(1)._tab):
+        pointer = tensor.Pos + tensor.Offset(4 + 2 * 3)                 # the fourth field of a tensor
+        places.append((pointer, tensor.Indirect(pointer)))
+    (pointer, _), (_, target) = places if places[1][1] > places[0][0] else places[::-1]
+    own = pointer + struct.unpack_from("<I", content, pointer)[0]
+    length = struct.unpack_from("<I", content, own)[0]
+    content[own : own + 4 + length] = bytes(4 + length)                 # the name that it had: as if never written
+    struct.pack_into("<I", content, pointer, target + shift - pointer)
+    return bytes(content)
+
+
+def test_a_name_that_two_tensors_share_counts_once(tmp_path):
+    model = made_files.unpacked(models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes())
+    model.subgraphs[0].tensors[0].name = model.subgraphs[0].tensors[1].name = b"seven"          # 5 + 5 bytes
+    shared = with_second_name_at(made_files.packed(model), 0)
+    (tmp_path / "net.tflite").write_bytes(shared)
+    before = tflite_bytes.account(saved(tmp_path, made_files.packed(model)))
+    after = tflite_bytes.account(tmp_path / "net.tflite")
+    # its own ten bytes and their padding lie there unused: too few to be noticed
+    assert after.parts["names"] == before.parts["names"] - 10 and after.total == before.total
+
+
+def saved(folder, content):
+    (folder / "saved.tflite").write_bytes(content)
+    return folder / "saved.tflite"
+
+
+def test_parts_that_overlap_are_refused(tmp_path):
+    content = models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes()
+    model = made_files.unpacked(content)
+    # a name whose fifth byte on reads as a string of its own: length 1, "x", zero
+    model.subgraphs[0].tensors[0].name = model.subgraphs[0].tensors[1].name = "\1\0\0\0x\0\0\0"
+    path = saved(tmp_path, with_second_name_at(made_files.packed(model), 4))
+    with pytest.raises(ValueError, match="saved.tflite: bytes from .* are for names and for names"):
+        tflite_bytes.account(path)
 
 
 def test_a_part_of_the_format_that_is_not_known_is_named(tmp_path):
-    model = object_model(models.reference_file("sigmoid-2-3-1", "float32.tflite").read_bytes())
-    model.subgraphs[0].tensors[0].sparsity = schema.SparsityParametersT()
-    (tmp_path / "net.tflite").write_bytes(packed(model))
-    with pytest.raises(ValueError, match="it uses Tensor.Sparsity, which this account does not know"):
-        tflite_bytes.account(tmp_path / "net.tflite")
+    """A table longer by one field than the format's: a later version may have it."""
+    made = made_files.dense([[1, 2]])
+
+    class Later(schema.MetadataT):
+        def Pack(self, builder):
+            builder.StartObject(3)
+            builder.PrependInt32Slot(2, 7, 0)
+            return builder.EndObject()
+
+    made.model.metadata = [Later()]
+    path = saved(tmp_path, made.content())
+    tflite_file.read(path)
+    with pytest.raises(ValueError, match="saved.tflite: a Metadata table has a field in place 2 that the format"):
+        tflite_bytes.account(path)
+
+
+# --- parts that a file may have or leave out
+
+class OldSignature(schema.SignatureDefT):
+    """As converters of 2021 wrote it, with a tag that the format has dropped since."""
+    def Pack(self, builder):
+        tag = builder.CreateString("serve")
+        builder.StartObject(5)
+        builder.PrependUOffsetTRelativeSlot(3, tag, 0)
+        return builder.EndObject()
+
+
+class OldResize(schema.ResizeBilinearOptionsT):
+    """As converters of 2018 wrote it, with the new size as options."""
+    def Pack(self, builder):
+        builder.StartObject(4)
+        builder.PrependInt32Slot(0, 8, 0)
+        builder.PrependInt32Slot(1, 8, 0)
+        return builder.EndObject()
+
+
+def with_custom_options():
+    made = made_files.dense([[1, 2]])
+    op = made.operator("CUSTOM", [1], [made.tensor()])
+    made.model.operatorCodes[-1].customCode = "Mine"
+    op.customOptions, op.mutatingVariableInputs = np.arange(11, dtype=np.uint8), [True]
+    return made
+
+
+def with_old_parts():
+    made = made_files.dense([[1, 2]])
+    made.model.signatureDefs = [OldSignature()]
+    made.operator("RESIZE_BILINEAR", [1, 1], [made.tensor()])
+    made.graph.operators[-1].builtinOptions, made.graph.operators[-1].builtinOptionsType = OldResize(), 15
+    return made
+
+
+def with_a_sparse_tensor():
+    made = made_files.dense([[1, 2]])
+    sparsity = made.graph.tensors[2].sparsity = schema.SparsityParametersT()
+    sparsity.traversalOrder, sparsity.blockMap = np.int32([0, 1]), np.int32([])
+    one = schema.DimensionMetadataT()
+    one.format, one.denseSize, one.arraySegmentsType, one.arrayIndicesType = 1, 2, 1, 3
+    one.arraySegments, one.arrayIndices = schema.Int32VectorT(), schema.Uint8VectorT()
+    one.arraySegments.values, one.arrayIndices.values = np.int32([0, 1]), np.uint8([1])
+    sparsity.dimMetadata = [one]
+    return made
+
+
+def with_quantization_details():
+    made = made_files.dense([[1, 2]])
+    quantization = made.graph.tensors[2].quantization = schema.QuantizationParametersT()
+    quantization.min, quantization.max = np.float32([0]), np.float32([])
+    quantization.detailsType, quantization.details = 1, schema.CustomQuantizationT()
+    quantization.details.custom = np.uint8([1, 2, 3])
+    return made
+
+
+def without_much():
+    """No names, no options, no bias, empty lists, content that is empty."""
+    made = made_files.dense([[1, 2]], left_out=True, name=None)
+    for tensor in made.graph.tensors:
+        tensor.name = None
+    made.graph.operators[0].builtinOptionsType, made.graph.operators[0].builtinOptions = 0, None
+    made.model.description, made.model.metadata, made.model.signatureDefs = None, [], []
+    made.model.buffers[0].data = np.uint8([])
+    made.graph.tensors[made.tensor()].shape = np.int32([])
+    return made
+
+
+def with_two_graphs():
+    made = made_files.dense([[1, 2]])
+    made.another_graph()
+    made.operator("FULLY_CONNECTED", [made.tensor(), made.tensor(data=[[5, 6]])], [made.tensor()])
+    return made.ends([0], [2])
+
+
+PARTS = [with_custom_options, with_old_parts, with_a_sparse_tensor, with_quantization_details, without_much,
+         with_two_graphs]
+
+
+@pytest.mark.parametrize("make", PARTS)
+def test_optional_parts_are_read_and_accounted_for_to_the_byte(tmp_path, make):
+    path = saved(tmp_path, make().content())
+    assert tflite_bytes.account(path).total == path.stat().st_size
+    graph = tflite_file.read(path)
+    assert graph.operators[0].name == "FULLY_CONNECTED" and graph.tensors[2].data is not None
+
+
+def test_what_optional_parts_are_for(tmp_path):
+    def parts(make):
+        return tflite_bytes.account(saved(tmp_path, make().content())).parts
+
+    def plain():
+        return made_files.dense([[1, 2]])
+
+    # 4 bytes of length and the items of each vector; 4 bytes and a field for each table
+    assert parts(with_two_graphs)["weights"] == parts(plain)["weights"] + 4 + 8
+    assert parts(without_much)["names"] == 0
+    assert parts(with_quantization_details)["quantization"] == (4 + 4 + 4 + 1 + 4) + (4 + 4) + 4 + (4 + 4) + (4 + 3)
+    assert parts(with_a_sparse_tensor)["weights"] > parts(plain)["weights"] + 40
+
+
+def test_content_behind_the_flatbuffer_is_read_and_accounted_for(tmp_path):
+    """Large files keep their weights behind the flatbuffer, each at a multiple of 16."""
+    made = made_files.dense([[1, 2], [3, 4]])
+    weights = made.graph.tensors[2].buffer
+    content = made.model.buffers[weights].data.tobytes()
+    buffer = made.model.buffers[weights]
+    buffer.data, buffer.offset, buffer.size = None, 1 << 20, len(content)
+    buffer.offset = -(-len(made.content()) // 16) * 16                  # the place takes as many bytes whatever it is
+    path = saved(tmp_path, made.content().ljust(buffer.offset, b"\0") + content)
+    assert tflite_file.read(path).tensors[2].data.tolist() == [[1, 2], [3, 4]]
+    account = tflite_bytes.account(path)
+    assert (account.total, account.parts["weights"]) == (path.stat().st_size, 16)
+    saved(tmp_path, path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="saved.tflite is not a sound TFLite file: buffer 1 lies beyond the end"):
+        tflite_bytes.account(path)
+
+
+def test_empty_buffer_tables_shared_as_one_are_accounted_for(tmp_path):
+    """As older converters write them: two places of the list of buffers lead to one table."""
+    content = bytearray(models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes())
+    model = schema.Model.GetRootAs(content, 0)
+    at = model._tab.Vector(model._tab.Offset(12))
+    first, second = [at + 4 * i for i in range(model.BuffersLength()) if model.Buffers(i).DataIsNone()][:2]
+    tables = [place + struct.unpack_from("<I", content, place)[0] for place in (first, second)]
+    for place in (first, second):
+        struct.pack_into("<I", content, place, max(tables) - place)
+    struct.pack_into("<I", content, min(tables), 0)                     # the other as if never written
+    path = saved(tmp_path, content)
+    before = tflite_bytes.account(models.reference_file("sigmoid-2-3-1", "int8.tflite")).parts
+    after = tflite_bytes.account(path).parts
+    assert sum(after.values()) == len(content)
+    assert before["structure"] - after["structure"] == after["padding"] - before["padding"] == 4
+
+
+def test_every_pointer_of_the_installed_format_is_followed_as_what_it_is():
+    """What the schema's own readers do with a field tells whether it is a table, several, a string or a union."""
+    for kind in [kind for kind, value in vars(schema).items() if hasattr(value, "GetRootAs")]:
+        for field in tflite_format.fields_of(kind).values():
+            reader = getattr(getattr(schema, kind), field.name, None)
+            if field.size or reader is None:                            # a number, or a field of old files
+                continue
+            calls, key = reader.__code__.co_names, (kind, field.name)
+            followed = ("tables" if key in tflite_format.TABLE_LISTS else "table" if key in tflite_format.TABLES else
+                        "union" if key in tflite_format.UNIONS else "numbers" if field.item else "string")
+            expected = ("string" if "String" in calls else "union" if "Union" in calls else
+                        "numbers" if "Get" in calls else "tables" if "Vector" in calls else "table")
+            assert followed == expected, key
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):

@@ -1,3 +1,5 @@
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,133 @@ def test_training_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
     training.fit(models.MLP(seed=0), *data.corners(), epochs=3, batch_size=2)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_net_of_scores_trains_on_class_numbers_as_a_loop_by_hand(capsys):
+    """Any shape of points, mini-batches in the seed's order, cross-entropy: bit for bit."""
+    x = np.random.default_rng(0).random((20, 3, 2), dtype=np.float32)
+    y = np.arange(20) % 3
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(4)
+        nets.append(nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)))
+    history = training.fit(nets[0], x, y, lr=0.02, epochs=7, batch_size=6, seed=3, loss="cross_entropy")
+    order, stepper = torch.Generator().manual_seed(3), torch.optim.Adam(nets[1].parameters(), lr=0.02)
+    for _ in range(7):
+        for batch in torch.randperm(20, generator=order).split(6):
+            stepper.zero_grad()
+            scores = nets[1](torch.from_numpy(x[batch]))
+            nn.functional.cross_entropy(scores, torch.from_numpy(y[batch])).backward()
+            stepper.step()
+    assert all(map(torch.equal, nets[0].parameters(), nets[1].parameters()))
+    chosen = torch.log_softmax(nets[1](torch.from_numpy(x)), 1)[range(20), y]
+    assert history.final_loss == pytest.approx(-chosen.mean().item(), rel=1e-5)
+    assert capsys.readouterr().out == "" and not nets[0].training
+
+
+def test_cross_entropy_solves_xor_with_two_classes():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+    training.fit(net, *data.corners(), epochs=200, loss="cross_entropy")
+    assert net(torch.from_numpy(data.corners()[0])).argmax(1).tolist() == [0, 1, 1, 0]
+
+
+def two_scores():
+    return nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+def logits():
+    line = nn.Linear(2, 1)
+    with torch.no_grad():
+        line.weight.fill_(2)
+        line.bias.fill_(-1)
+    return line
+
+
+ONE_HOT = [[1, 0], [0, 1], [0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("model, y, settings, says", [
+    (two_scores(), [0, 1, 1, 0], {}, 'got (4, 2); scores of classes need loss="cross_entropy"'),
+    (two_scores(), ONE_HOT, {}, 'y.argmax(axis=1) and loss="cross_entropy"'),
+    (two_scores(), ONE_HOT, {"loss": "cross_entropy"}, "y.argmax(axis=1)"),
+    (two_scores(), [0, 2, 2, 0], {"loss": "cross_entropy"}, "2 scores, for classes 0 to 1, but there is a label 2"),
+    (two_scores(), [0, 0.5, 1, 0], {"loss": "cross_entropy"}, "class numbers 0, 1, 2, ..., got 0.5"),
+    (two_scores(), [0, -1, 1, 0], {"loss": "cross_entropy"}, "got -1"),
+    (models.MLP(), [0, 1, 1, 0], {"loss": "cross_entropy"}, "shape (4, classes), got (4, 1)"),
+    (models.MLP(), [0, 255, 255, 0], {"loss": "bce"}, "needs labels from 0 to 1. The labels go from 0 to 255"),
+    (logits(), [0, 1, 1, 0], {"loss": "bce"}, "outputs go from -1 to 3; end it with nn.Sigmoid()"),
+    (nn.Linear(3, 1), [0, 1, 1, 0], {}, "cannot take points of shape (4, 2) in float32: mat1 and mat2"),
+    (nn.Linear(2, 1).double(), [0, 1, 1, 0], {}, "cannot take points of shape (4, 2) in float32"),
+    (models.MLP().requires_grad_(False), [0, 1, 1, 0], {}, "no weights to train"),
+    (models.MLP(), [0, 1, 1, 0], {"optimizer": training.Optimizer("sgd", 1.0), "lr": 0.5}, "own rate, 1, and lr=0.5"),
+    (models.MLP(), [0, 1, 1, 0], {"optimizer": torch.optim.Adam}, "adam, adamw, got Adam"),
+    (models.MLP(), [0, 1, 1, 0], {"seed": 1.5}, "seed must be a whole number, got 1.5"),
+])
+def test_a_model_labels_and_settings_that_do_not_fit_together_get_one_sentence(model, y, settings, says):
+    with pytest.raises(ValueError) as error:
+        training.fit(model, data.corners()[0], y, epochs=5, **settings)
+    assert says in str(error.value)
+
+
+def test_outputs_that_leave_0_to_1_only_while_training_are_said_too():
+    line = nn.Linear(2, 1)
+    with torch.no_grad():
+        line.weight.fill_(0.1)
+        line.bias.fill_(0.5)                            # probabilities at first
+    with pytest.raises(ValueError, match="needs probabilities, but the model's outputs go from"):
+        training.fit(line, *data.corners(), lr=5.0, loss="bce", epochs=50)
+
+
+@pytest.mark.parametrize("model, y, settings, says", [
+    (models.MLP(), [0, 255, 255, 0], {}, "y / 255 brings them there"),
+    (models.MLP(), [-1, 1, 1, -1], {}, "(y + 1) / 2 brings them there"),
+    (nn.Sequential(two_scores(), nn.Softmax(1)), [0, 1, 1, 0], {"loss": "cross_entropy"}, "ends in a softmax"),
+    (nn.Sequential(two_scores(), nn.Sigmoid()), [0, 1, 1, 0], {"loss": "cross_entropy"}, "ends in a sigmoid"),
+    (nn.Sequential(two_scores(), nn.LogSoftmax(1)), [0, 1, 1, 0], {"loss": "cross_entropy"}, ""),   # twice is once
+    (nn.Linear(2, 1), [0, 255, 255, 0], {}, ""),                                # nothing keeps it from 255
+    (models.MLP(), [0, 0.5, 1, 0], {}, ""),
+])
+def test_what_is_allowed_but_seldom_meant_gets_one_printed_sentence(model, y, settings, says, capsys):
+    training.fit(model, data.corners()[0], y, epochs=2, **settings)
+    said = capsys.readouterr().out
+    assert says in said and said.count("\n") == bool(says)
+
+
+def test_a_module_whose_train_means_something_else_is_trained_all_the_same():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.drop, self.modes = models.MLP(seed=1), nn.Dropout(0.5), set()
+
+        def forward(self, x):
+            self.modes.add((self.training, self.drop.training))
+            return self.net(x)
+
+        def train(self, epochs):
+            raise AssertionError("the student's own loop was run")
+
+    own = Net()
+    history = training.fit(own, *data.corners(), epochs=3)
+    assert history.final_loss == training.fit(models.MLP(seed=1), *data.corners(), epochs=3).final_loss
+    assert own.modes == {(True, True), (False, False)} and not own.training
+
+
+def test_a_train_that_takes_a_mode_is_heeded():
+    class Frozen(nn.Sequential):
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].eval()                              # as one does with a batch normalization that shall stay
+            return self
+
+    net = Frozen(models.MLP(seed=1), nn.Dropout(0.5))
+    models.set_mode(net, training=True)
+    assert [part.training for part in (net, net[0], net[1])] == [True, True, False]
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    done = doctest.testmod(training)
+    assert done.attempted >= 2 and not done.failed
 
 
 @pytest.mark.parametrize("settings, says", [

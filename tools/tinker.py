@@ -36,6 +36,20 @@ class Change:
     skip: tuple = field(default=())
 
 
+# Cells that a change in another part of their lesson doesn't concern: fitting houses, and transfer, which takes longest
+HOUSES = ("cell-04", "cell-06", "cell-09", "cell-10", "compile-again", "cell-13", "cell-14", "cell-18", "cell-21",
+          "cell-23", "cell-24", "cell-28", "cell-29", "cell-30", "lstsq-code", "cell-64", "answer-1", "answer-4")
+TRANSFER = ("cell-39", "cell-40", "cell-41", "cell-43", "centred-leads", "cell-46", "cell-47", "anywhere-leads",
+            "answer-4")
+# every net on every processor, whatever the lesson's net; and the same again for speed
+SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
+KERAS_02 = ("cell-31", "cell-33", "cell-33a", "cell-35e")       # TensorFlow takes seconds to load
+SHORT_03 = {
+    "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
+    "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
+    "starts=256, epochs=1_000": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
+    "starts=64, epochs=400": "starts=64, epochs=40",
+}
 # lesson 09's cells after its first network
 TRAINS_MANY_OR_CONVERTS = tuple(f"cell-{number}" for number in (
     "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "40a", "47", "48",
@@ -48,21 +62,86 @@ CHANGES = {
         Change("the textbook's net", {'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"'}),
     ),
 
-    "01": (),
+    "01": (
+        Change("another line", {"line(w1=1, w2=1, b=-0.5)": "line(w1=-1, w2=-1, b=1.5)"}),
+        Change("another column", {"points.prod(axis=1)": "np.maximum(points[:, 0], points[:, 1])"}),
+        Change("a coarser search", {"np.linspace(-2, 2, 33)": "np.linspace(-1, 1, 4)"}),
+        Change("an impatient perceptron", {"rounds=100": "rounds=1"}),
+        Change("no noise, and much", {"(0.1, 0.3, 0.5)": "(0, 2)"}),
+    ),
 
-    "02": (),
+    "02": (
+        Change("ten units, for a short time", {
+            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "1_000": "100", "range(500)": "range(50)",
+            "epochs=4_000": "epochs=40",
+        }, skip=KERAS_02),
+        Change("one unit", {"units, seed = 3, 1": "units, seed = 1, 1", "3_000": "300"}, skip=KERAS_02),
+        Change("two units, in Keras too", {"units, seed = 3, 1": "units, seed = 2, 0", "3_000": "300"}),
+        Change("ReLU inside", {"torch.sigmoid(self.hidden(x))": "torch.relu(self.hidden(x))"}, skip=KERAS_02),
+        Change("SGD", {"torch.optim.Adam(net.parameters(), lr=0.1)": "torch.optim.SGD(net.parameters(), lr=1.0)"},
+               skip=KERAS_02),
+    ),
 
-    "03": (),
+    "03": (
+        Change("eight units, for a short time", {"hidden=3": "hidden=8", **SHORT_03}),
+        Change("one unit, another start", {"hidden=3": "hidden=1", "seed=1)": "seed=0)", **SHORT_03}),
+        Change("ten units, longer", {"hidden=3": "hidden=10"}, skip=("cell-20",)),
+        Change("rates ten times as high", {"lr=0.1": "lr=1.0", "rates = [0.01,": "rates = [100,", **SHORT_03}),
+        Change("three data sets of little noise",
+               {"SETS = 12": "SETS = 3", "noisy(n, 0.4": "noisy(n, 0.1", **SHORT_03}),
+    ),
 
-    "04": (),
+    "04": (
+        Change("ten units, tanh, up to TensorFlow", {
+            'models.reference("sigmoid-2-3-1")': 'models.MLP(10, "tanh", seed=1)',
+        }, skip=("cell-13", "cell-15", "cell-18", "cell-20", "cell-21", "cell-24", "cell-26", "cell-28", "cell-29",
+                 "cell-32", "cell-33", "cell-36", "cell-38", "cell-40c", "cell-40d", "cell-40e")),
+        Change("ten units, tanh", {'models.reference("sigmoid-2-3-1")': 'models.MLP(10, "tanh", seed=1)'}),
+        Change("one hidden unit", {'models.reference("sigmoid-2-3-1")': "models.MLP(hidden=1, seed=1)"}),
+        Change("a ReLU net", {'models.reference("sigmoid-2-3-1")': 'models.reference("relu-2-4-1")'}),
+        Change("the textbook's net", {'models.reference("sigmoid-2-3-1")': 'models.reference("textbook-2-4-1")'}),
+        Change("four points to calibrate", {"data.grid(9)": "data.corners()[0]"}),
+    ),
 
-    "05": (),
+    "05": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+               skip=("cell-38", "cell-39", "cell-40", "cell-43c", "cell-43d")),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("the badly calibrated file", {'models.reference_file(NAME, "int8.tflite")': (
+            'models.reference_file(NAME, "int8-middle.tflite")')}),
+        Change("the uint8 file", {'models.reference_file(NAME, "int8.tflite")': (
+            'models.reference_file(NAME, "uint8.tflite")')}),
+    ),
 
-    "06": (),
+    "06": (
+        Change("a ReLU net, and one hidden unit in the film", {
+            'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"',
+            "learner = models.MLP(hidden=3, seed=1)": "learner = models.MLP(hidden=1, seed=0)",
+        }, skip=("cell-04a", "cell-07", "cell-21b", "cell-21c", "cell-21d", "cell-21e")),
+        Change("the textbook's net, and ten units in the film", {
+            'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"',
+            "learner = models.MLP(hidden=3, seed=1)": 'learner = models.MLP(10, "relu", seed=2)',
+        }),
+    ),
 
-    "07": (),
+    "07": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+               ("cell-24", "cell-26", "cell-36", "cell-37", "cell-38", "cell-38a", "cell-40", "cell-41c", "cell-41d",
+                "cell-49", "cell-50", "cell-54", "cell-54b")),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("other random points and starts", {"np.random.default_rng(3)": "np.random.default_rng(4)",
+                                                  "seed=0": "seed=1", "two_layers(20)": "two_layers(7)"}),
+        Change("other widths", {"(3, 32, 48, 128, 256, 512)": "(1, 2, 10, 32, 48, 256, 512)",
+                                "mlp(40, 40)": "mlp(2, 2)", "models.MLP((40, 40)": "models.MLP((2, 2)"}),
+    ),
 
-    "08": (),
+    "08": (
+        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'}),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("another input", {"np.int8([[1, 119]])": "np.int8([[5, -100]])"}),
+        Change("a range below zero", {"low, high = 2.0, 6.0": "low, high = -6.0, -2.0"}),
+        Change("another sum", {"acc = int(net.trace(one)[0].accumulators[0, 0])": "acc = 666"}),
+    ),
 
     "09": (
         Change("the textbook's net, few epochs", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"',
@@ -78,11 +157,35 @@ CHANGES = {
                                             "EPOCHS = 200": "EPOCHS = 5"}),
     ),
 
-    "10": (),
+    "10": (
+        Change("a sigmoid net", {'NAME = "relu-2-4-1"': 'NAME = "sigmoid-2-3-1"'}, SLOW_10),
+        Change("the textbook's net", {'NAME = "relu-2-4-1"': 'NAME = "textbook-2-4-1"'}, SLOW_10),
+        Change("one unit", {"models.reference(NAME))     #": 'models.MLP(1, "relu", seed=3))     #'}, SLOW_10),
+        Change("two units, a sigmoid", {"models.reference(NAME))     #": "models.MLP(2, seed=1))     #"}, SLOW_10),
+        Change("ten units", {"models.reference(NAME))     #": 'models.MLP(10, "relu", seed=1))     #'}, SLOW_10),
+        Change("tanh", {"models.reference(NAME))     #": 'models.MLP(3, "tanh", seed=1))     #'}, SLOW_10),
+    ),
 
-    "11": (),
+    "11": (
+        Change("one hidden unit", {"Dense(8, activation=": "Dense(1, activation="}, skip=(
+            *HOUSES, "cell-36", "cell-38", "cell-41", "cell-51", "cell-52", "cell-54", "cell-56", "cell-58", "cell-62",
+            "answer-2", "answer-3")),
+        Change("two ReLU units, converted", {'Dense(8, activation="tanh"': 'Dense(2, activation="relu"'}, skip=HOUSES),
+        Change("another town", {"SCATTER = 2.5, 150, 20": "SCATTER = -1.0, 900, 60"}, skip=(
+            "cell-28", "cell-29", "cell-30", "lstsq-code")),
+        Change("clouds further apart", {"[0.62, 0.59]": "[0.9, 0.9]"}, skip=HOUSES),
+    ),
 
-    "12": (),
+    "12": (
+        Change("two and four filters", {"filters=(32, 64)": "filters=(2, 4)", "epochs=15": "epochs=3"}, skip=(
+            "cell-25", "cell-26", "cell-27", "timing", "cell-31", "cell-32", "cell-33", "cell-36", *TRANSFER,
+            "cell-51", "answer-2", "answer-3")),
+        Change("one filter each, converted", {"filters=(32, 64)": "filters=(1, 1)"}, skip=(*TRANSFER, "cell-51")),
+        Change("another start and another digit", {
+            "set_random_seed(0)": "set_random_seed(3)", "test_y == 4": "test_y == 8", "rng(7)": "rng(8)"},
+               skip=TRANSFER),
+        Change("two runs of one filter", {"epochs=15": "epochs=1", "STEPS = 10, (8, 16), 200": "STEPS = 2, (1, 1), 5"}),
+    ),
 }
 
 

@@ -1,12 +1,14 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-streams, files, tables, data, tflite_file, tflite_bytes, models, fixed_point, rules, integer, codegen, compiler,
-firmware, zoo, optimizers, population, races, qat, training, export, predictors, compare, conformance, trials,
-fewbits, plots, widgets, environment, cli.
+streams, files, tables, data, tflite_format, tflite_file, tflite_bytes, runtimes, sandbox, models, fixed_point, rules,
+ports, integer, codegen, compiler, firmware, optimizers, population, races, qat, training, zoo, export, predictors,
+compare, conformance, trials, fewbits, plots, widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
+import importlib.util
 import os
+import sys
 
 from xorlab.streams import expect, quiet
 
@@ -15,3 +17,31 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["expect", "quiet"]
+
+
+class _TritonFirst:
+    """Looks on at imports: before TensorFlow is loaded, triton is, where there is one.
+
+    PyTorch's packages for Linux with a GPU bring triton, and PyTorch loads it with the first optimizer. Loaded after
+    TensorFlow, it ends the process (tensorflow issue 124205).
+    """
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "tensorflow" and "triton" not in sys.modules and importlib.util.find_spec("triton"):
+            try:
+                import triton  # noqa: F401
+            except Exception:
+                _go_without_triton()        # or PyTorch would try it again, after TensorFlow
+        return None                         # the finders behind this one find TensorFlow
+
+
+def _go_without_triton():
+    """Let PyTorch take triton for not installed: it then does everything but compile for a GPU."""
+    sys.modules["triton"] = None
+
+
+if "tensorflow" in sys.modules and "triton" not in sys.modules:
+    _go_without_triton()                    # too late to load it
+else:
+    sys.meta_path.insert(0, _TritonFirst)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files, tflite_file
+from xorlab import data, files, ports, tflite_file
 from xorlab.fixed_point import quantize_multiplier
 from xorlab.rules import RULES, Layer, in_32_bits
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
-ANY = 1 << 62               # a bound that does not bind
+LONGEST = 46                # no longer shift fits into 32 bits, not with 16 bits of the product taken apart
 C_RULES = ("tflm", "tinymind")
 RESERVED = {                # keywords of C23 and C++20, and main
     "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
@@ -34,20 +34,22 @@ ESP32 = Path(__file__).parent / "esp32"         # the example's files, with @NAM
 
 @dataclass(frozen=True)
 class Scaling:
-    """An accumulator's way to output steps: (acc * multiplier + more) >> shift, with `less` for `more` below zero.
+    """An accumulator's way to its output: (acc * multiplier + more) >> shift, with `less` for `more` below `turn`.
 
+    The two constants round; they may also hold a bias and the output's zero point.
     split : bits of the multiplier whose product is taken apart, so that everything fits into 32 bits:
-        (acc * (multiplier >> split) + ((acc * rest + more) >> split)) >> (shift - split).  None means 64 bits.
+        (acc * (multiplier >> split) + (more >> split) + (acc * rest >> split)) >> (shift - split).  None means 64 bits.
     """
     multiplier: int
     more: int
     less: int
     shift: int
     split: int | None = None
+    turn: int = 0
 
     def steps(self, acc):
-        """Return the output steps of accumulators, an int64 array."""
-        return (acc * self.multiplier + np.where(acc < 0, self.less, self.more)) >> self.shift
+        """Return the outputs of accumulators, an int64 array."""
+        return (acc * self.multiplier + np.where(acc < self.turn, self.less, self.more)) >> self.shift
 
     @property
     def high(self):
@@ -58,8 +60,25 @@ class Scaling:
         return self.multiplier & ((1 << self.split) - 1)
 
 
+@dataclass(frozen=True)
+class Sums:
+    """The accumulators that a unit can reach, low to high, and what they stand for: factor * acc + bias."""
+    low: int
+    high: int
+    factor: int = 1
+    bias: int = 0
+
+    def of(self, acc):
+        return self.factor * acc + self.bias
+
+    @property
+    def turn(self):
+        """The lowest accumulator that stands for no negative sum."""
+        return -(self.bias // self.factor)
+
+
 def exact_scaling(scale):
-    """Return the Scaling that is TFLite Micro's for every accumulator, in 64-bit arithmetic.
+    """Return the Scaling that is TFLite Micro's for every sum, in 64-bit arithmetic.
 
     TFLite Micro rounds twice: after 31 bits, and after the rest, ties away from zero. Together that is one addition
     and one shift, but the second rounding makes the constant smaller below zero than above.
@@ -71,63 +90,88 @@ def exact_scaling(scale):
     return Scaling(multiplier, half + (1 << 30), half - (1 << 30), 31 - shift)
 
 
-def short_scaling(scale, accumulators, floor, ceiling):
-    """Return the shortest Scaling in 32-bit arithmetic that gives every one of the accumulators the exact steps.
+def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_point: int = 0) -> list | None:
+    """Return the shortest Scalings in 32-bit arithmetic, one for each of the units, that are exact for all their sums.
 
-    accumulators : (lowest, highest) that the layer can reach.  floor, ceiling : steps beyond them are clamped.
-    Every accumulator between the two is checked.  Returns the exact 64-bit Scaling if there is no shorter one.
+    They share multiplier and shift, so that these can stay in registers; each has its own constants.
+    units : list of Sums of the same factor.  floor, ceiling : outputs beyond them are clamped afterwards.
+    zero_point : the output of a sum of zero: 0 for steps, the zero point for codes.
+    Every sum of every unit is checked.  Returns None if there are none.
+
+    >>> short_scalings(1 / 137, [Sums(0, 35_000)], 0, 255)[0].steps(np.array([67, 68]))
+    array([0, 1])
     """
+    if max(unit.high - unit.low for unit in units) > 1 << 22:
+        return None
     exact = exact_scaling(scale)
-    if accumulators[1] - accumulators[0] > 1 << 22:
-        return exact
-    acc = np.arange(accumulators[0], accumulators[1] + 1)
-    steps = exact.steps(acc)
-    # where a clamp follows, a step at the clamp may come out beyond it
-    clamped_below, clamped_above = (steps <= floor) & (steps[0] < floor), (steps >= ceiling) & (steps[-1] > ceiling)
-    steps = np.clip(steps, floor, ceiling)
-    for shift in range(8, exact.shift + 1):
-        multiplier = round(exact.multiplier / 2 ** (exact.shift - shift))
-        # right is: steps << shift <= acc * multiplier + constant < (steps + 1) << shift
-        at_least = np.where(clamped_below, -ANY, (steps << shift) - acc * multiplier)
-        at_most = np.where(clamped_above, ANY, ((steps + 1) << shift) - 1 - acc * multiplier)
-        constants = _constants(at_least, at_most, acc < 0, 1 << shift)
-        if constants is None:
+    bounds = {unit: _bounds(exact, unit, floor, ceiling, zero_point) for unit in set(units)}
+    for shift in range(min(exact.shift, LONGEST) + 1):
+        multiplier = round(exact.multiplier * units[0].factor / 2 ** (exact.shift - shift))
+        constants = {unit: _constants(*bound, multiplier, shift,
+                                      about=unit.bias * multiplier // unit.factor + (zero_point << shift))
+                     for unit, bound in bounds.items()}
+        if multiplier == 0 or None in constants.values():
             continue
         for split in range(min(shift, 17)):
-            found = Scaling(multiplier, *constants, shift, split)
-            if _fits(found, accumulators):
-                return found
-    return exact
+            found = {unit: Scaling(multiplier, *pair, shift, split, unit.turn) for unit, pair in constants.items()}
+            if all(_fits(scaling, unit) for unit, scaling in found.items()):
+                return [found[unit] for unit in units]
+    return None
 
 
-def _constants(at_least, at_most, negative, limit):
-    """Return (more, less), the roundest constants within the bounds, equal if they can be; None if there are none."""
-    both = _roundest(at_least.max(), at_most.min(), limit)
+def _bounds(exact, unit, floor, ceiling, zero_point):
+    """Return what binds a unit's scaling: (accumulators, outputs, lower bound?, upper bound?, sum below zero?)."""
+    acc = np.arange(unit.low, unit.high + 1)
+    sums = unit.of(acc)
+    made = exact.steps(sums) + zero_point
+    # where a clamp follows, what is at the clamp may come out beyond it
+    below, above = (made <= floor) & (made[0] < floor), (made >= ceiling) & (made[-1] > ceiling)
+    made = np.clip(made, floor, ceiling)
+    # of the accumulators with one output, the lowest and the highest decide
+    last = np.flatnonzero((np.diff(made) != 0) | (np.diff(sums < 0)))
+    ends = np.unique([0, *last, *(last + 1), len(acc) - 1])
+    return acc[ends], made[ends], ~below[ends], ~above[ends], sums[ends] < 0
+
+
+def _constants(acc, made, from_below, from_above, negative, multiplier, shift, about):
+    """Return (more, less), the roundest constants that are right, equal if they can be; None if there are none.
+
+    Right is: made << shift <= acc * multiplier + constant < (made + 1) << shift.
+    about : the constant without its rounding; it may be off by one step, where no bound says more.
+    """
+    products = acc * multiplier
+    low = np.where(from_below, (made << shift) - products, about - (1 << shift))
+    high = np.where(from_above, ((made + 1) << shift) - 1 - products, about + (1 << shift))
+    both = _roundest(low.max(), high.min())
     if both is not None:
         return both, both
-    more, less = (_roundest(at_least[side].max(initial=-ANY), at_most[side].min(initial=ANY), limit)
-                  for side in (~negative, negative))
+    if negative.all() or not negative.any():
+        return None
+    more, less = (_roundest(low[side].max(), high[side].min()) for side in (~negative, negative))
     return None if more is None or less is None else (more, less)
 
 
-def _roundest(low, high, limit):
-    """Return the number in low..high with the most trailing zero bits, at most `limit` in size, or None."""
-    low, high = max(int(low), -limit), min(int(high), limit)
-    for bits in range(limit.bit_length(), -1, -1):
+def _roundest(low, high):
+    """Return the number in low..high with the most trailing zero bits, or None."""
+    low, high = int(low), int(high)
+    for bits in range(max(abs(low), abs(high)).bit_length(), -1, -1):
         number = -(-low >> bits) << bits
         if number <= high:
             return number
     return None
 
 
-def _fits(scaling, accumulators):
+def _fits(scaling, unit):
     """Does every intermediate value stay within 32 bits at both ends, and so everywhere between?"""
-    for acc in accumulators:
-        inner = [acc * scaling.low + constant for constant in (scaling.more, scaling.less, 0)]
-        outer = [acc * scaling.high, *(acc * scaling.high + (value >> scaling.split) for value in inner)]
-        if not all(INT32[0] <= value <= INT32[1] for value in inner + outer):
+    values = []
+    for constant in (scaling.more, scaling.less):
+        if constant % (1 << scaling.split):
             return False
-    return True
+        for acc in (unit.low, unit.high):
+            with_constant = acc * scaling.high + (constant >> scaling.split)
+            values += [acc * scaling.low, acc * scaling.high, constant >> scaling.split, with_constant,
+                       with_constant + (acc * scaling.low >> scaling.split)]
+    return INT32[0] <= min(values) and max(values) <= INT32[1]
 
 
 def write_c(net, directory, name="xor_net"):
@@ -206,11 +250,12 @@ def _source(net, name):
     return f"""\
 /* An int8 neural network in integers. Made by xorlab.codegen.write_c; change the net, not this file.
 
-   A layer sums weights times codes. The zero point of its input is folded into the bias, because
-   w * (q - z) + b is w * q + (b - w * z). The sum is scaled to output steps, rounded as TFLite Micro rounds,
-   and clamped to 8 bits; values between layers are steps above the zero point. To scale by a real number is
-   to multiply by that number * 2^n, made whole, and to shift right by n; where the product would not fit into
-   32 bits it is taken in two parts. Right shifts of negative numbers must be arithmetic. */
+   A layer sums weights times codes, without a factor that all weights of a unit share. To scale by a real
+   number is to multiply by that number * 2^n, made whole, and to shift right by n; where the product would not
+   fit into 32 bits it is taken in two parts. One constant, added before the shift, holds the rounding, the bias
+   and both zero points, because w * (q - z) + b is w * q + (b - w * z). TFLite Micro rounds twice, and so rounds
+   sums below zero a little otherwise: where that shows they have a constant of their own. What is made is a
+   code, or after a ReLU the steps above the zero point. Right shifts of negative numbers must be arithmetic. */
 #include "{name}.h"
 
 {"".join(constants)}void {name}(const int8_t input[{name.upper()}_INPUTS], int8_t output[{name.upper()}_OUTPUTS])
@@ -223,34 +268,40 @@ def _source(net, name):
 
 
 def _layer(layer, number, values, rule, constants, lines):
-    """Write a fully connected layer and return its values: steps above the zero point of its output."""
-    units, inputs = layer.weights.shape
-    clamp = tuple(code - layer.output.zero_point for code in rule.clamp(layer))
+    """Write a fully connected layer and return its values: codes, or after a ReLU steps above the zero point."""
+    count, inputs = layer.weights.shape
+    zero_point = layer.output.zero_point
     biases = layer.biases + (values.offset - layer.input.zero_point) * layer.weights.sum(1)
     reach = _reach(layer.weights, biases, values)
-    scales = np.broadcast_to(rule.scales(layer), units)
+    scales = np.broadcast_to(rule.scales(layer), count)
     _check_sums(number, layer.weights, biases, values, reach, scales)
-    scalings = _scalings(scales, reach, clamp)
     made = f"v{number}"
     fused = _fused(layer).replace(" with", ",")
-    lines += [f"/* operator {number}: {inputs} codes in, {units} out{fused} */",
-              f"int32_t {made}[{units}];"]
+    offset = zero_point if fused else 0                 # after a ReLU the next layer wants no zero point
+    clamp = [code - offset for code in rule.clamp(layer)]
+    lines += [f"/* operator {number}: {inputs} codes in, {count} out{fused} */", f"int32_t {made}[{count}];"]
     if layer.weights.size <= WRITTEN_OUT:
-        for i in range(units):
-            lines += textwrap.wrap(f"acc = {_products(layer.weights[i], values.name, biases[i])};", 100,
+        factors = np.maximum(np.gcd.reduce(layer.weights.astype(int), axis=1), 1)
+        sums = [Sums(int(low - bias) // int(factor), int(high - bias) // int(factor), int(factor), int(bias))
+                for low, high, factor, bias in zip(*reach, factors, biases, strict=True)]
+        units = _units(scales, sums, clamp, zero_point - offset)
+        for i, unit in enumerate(units):
+            weights = layer.weights[i] // unit.factor
+            lines += textwrap.wrap(f"acc = {_products(weights, values.name, unit.bias)};", 100,
                                    subsequent_indent="    ")
-            lines += _scale(f"{made}[{i}]", scalings[i], reach[:, i], clamp)
+            lines += _scale(f"{made}[{i}]", unit, clamp)
     else:
         constants += [_array("int8_t", f"weights_{number}", layer.weights),
                       _array("int32_t", f"biases_{number}", biases)]
-        lines += [f"for (int i = 0; i < {units}; ++i) {{", f"    {made}[i] = biases_{number}[i];",
+        lines += [f"for (int i = 0; i < {count}; ++i) {{", f"    {made}[i] = biases_{number}[i];",
                   f"    for (int j = 0; j < {inputs}; ++j)",
                   f"        {made}[i] += weights_{number}[i][j] * {values.name}[j];", "}"]
-        for i in range(units):
-            lines += [f"acc = {made}[{i}];", *_scale(f"{made}[{i}]", scalings[i], reach[:, i], clamp)]
+        units = _units(scales, _widest(scales, reach), clamp, zero_point - offset)
+        units = [replace(unit, low=low, high=high) for unit, low, high in zip(units, *reach.tolist(), strict=True)]
+        for i, unit in enumerate(units):
+            lines += [f"acc = {made}[{i}];", *_scale(f"{made}[{i}]", unit, clamp)]
     lines.append("")
-    low, high = (np.array([scaling.steps(acc) for scaling, acc in zip(scalings, end, strict=True)]) for end in reach)
-    return _Values(made, layer.output.zero_point, np.clip(low, *clamp), np.clip(high, *clamp))
+    return _Values(made, offset, *np.array([unit.ends for unit in units]).clip(*clamp).T)
 
 
 def _fused(step):
@@ -278,43 +329,103 @@ def _reach(weights, biases, values):
     return np.array([up @ values.low + down @ values.high, up @ values.high + down @ values.low]) + biases
 
 
-def _scalings(scales, reach, clamp):
-    """Return a Scaling for each unit; units of one scale share one, so that its constants can stay in registers."""
-    if clamp[0] == 0:
-        reach = np.maximum(reach, 0)            # a sum below zero is clamped before it is scaled
-    shared = {scale: short_scaling(scale, (reach[0, scales == scale].min(), reach[1, scales == scale].max()), *clamp)
-              for scale in set(scales)}
-    return [shared[scale] for scale in scales]
+@dataclass(frozen=True)
+class _Unit:
+    """A unit as it is written: acc = weights / factor times codes + bias, from low to high, and how it is scaled.
+
+    first : a lower acc is raised to it before it is scaled, because a ReLU follows; None if that cannot be.
+    bias, zero_point : 0 where the scaling holds them.
+    """
+    low: int
+    high: int
+    factor: int
+    bias: int
+    scaling: Scaling
+    zero_point: int
+    first: int | None
+
+    @property
+    def ends(self):
+        """The lowest and the highest output, before a clamp."""
+        low = self.low if self.first is None else max(self.low, self.first)
+        return [int(self.scaling.steps(np.int64(acc))) + self.zero_point for acc in (low, max(low, self.high))]
 
 
-def _scale(target, scaling, reach, clamp):
-    """Yield the lines that scale `acc` to output steps and clamp them, leaving out a clamp that no sum can need."""
+def _units(scales, sums, clamp, zero_point):
+    """Return a _Unit for each unit; units of one scale and factor share multiplier and shift."""
+    groups = {}
+    for i, (scale, unit) in enumerate(zip(scales, sums, strict=True)):
+        groups.setdefault((scale, unit.factor), []).append(i)
+    made = {}
+    for (scale, _), group in groups.items():
+        units = [sums[i] for i in group]
+        firsts = [_first(exact_scaling(scale), unit) if clamp[0] == zero_point == 0 else None for unit in units]
+        raised = [unit if first is None else replace(unit, low=first, high=max(first, unit.high))
+                  for unit, first in zip(units, firsts, strict=True)]
+        found = short_scalings(scale, raised, *clamp, zero_point)
+        for at, i in enumerate(group):
+            unit, first = units[at], firsts[at]
+            made[i] = (_Unit(unit.low, unit.high, unit.factor, 0, found[at], 0, first) if found else
+                       _Unit(unit.of(unit.low), unit.of(unit.high), 1, unit.bias, exact_scaling(scale), zero_point,
+                             None if first is None else 0))
+    return [made[i] for i in range(len(sums))]
+
+
+def _widest(scales, reach):
+    """Return for each unit the Sums of all units of its scale, so that these get the same constants."""
+    return [Sums(int(reach[0, scales == scale].min()), int(reach[1, scales == scale].max())) for scale in scales]
+
+
+def _first(exact, unit):
+    """Return an accumulator that makes 0 steps, 0 if possible, if lower ones make negative steps; else None."""
+    def steps(acc):
+        return exact.steps(np.int64(unit.of(acc)))
+
+    if steps(unit.low) >= 0:
+        return None
+    return next((acc for acc in (0, unit.turn) if acc >= unit.low and steps(acc) == 0), None)
+
+
+def _scale(target, unit, clamp):
+    """Yield the lines that scale `acc` to an output and clamp it, leaving out a clamp that no sum can need."""
     floor, ceiling = clamp
-    low, high = map(int, reach)
-    if floor == 0 and low < 0:
-        yield "if (acc < 0) acc = 0;"
-        low = 0
-    yield f"{target} = {_product(scaling, low, high)};"
-    if scaling.steps(np.int64(low)) < floor:
+    low, high = unit.ends
+    if unit.first is not None and unit.low < unit.first:
+        yield f"if (acc < {unit.first}) acc = {unit.first};"
+    yield f"{target} = {_product(unit)};"
+    if low < floor:
         yield f"if ({target} < {floor}) {target} = {floor};"
-    if scaling.steps(np.int64(high)) > ceiling:
+    if high == ceiling + 1 == 256 and low >= 0:
+        yield f"{target} -= {target} >> 8;          /* 256, the only step above 255, becomes 255 */"
+    elif high > ceiling:
         yield f"if ({target} > {ceiling}) {target} = {ceiling};"
 
 
-def _product(scaling, low, high):
-    """Return the C expression for the output steps of `acc`, which lies in low..high."""
-    constant = scaling.more if low >= 0 else scaling.less
-    if scaling.more != scaling.less and low < 0 <= high:
-        constant = f"(acc < 0 ? {scaling.less} : {scaling.more})"
+def _product(unit):
+    """Return the C expression for the output of `acc`."""
+    scaling = unit.scaling
+    low = unit.low if unit.first is None else max(unit.low, unit.first)
+    constants = [scaling.more, scaling.less] if scaling.split is None else [
+        constant >> scaling.split for constant in (scaling.more, scaling.less)]
+    more, less = constants
+    if more == less or low >= scaling.turn:
+        constant = _plus("", more)
+    elif unit.high < scaling.turn:
+        constant = _plus("", less)
+    else:
+        constant = f" + (acc < {scaling.turn} ? {less} : {more})"
     if scaling.split is None:
-        return f"(int32_t)(((int64_t)acc * {scaling.multiplier} + {constant}) >> {scaling.shift})"
-    rest = f"(acc * {scaling.low} + {constant}) >> {scaling.split}"
-    return f"(acc * {scaling.high} + ({rest})) >> {scaling.shift - scaling.split}"
+        return _plus(f"(int32_t)(((int64_t)acc * {scaling.multiplier}{constant}) >> {scaling.shift})", unit.zero_point)
+    rest = "" if scaling.low == 0 else f" + (acc * {scaling.low} >> {scaling.split})".replace("acc * 1 ", "acc ")
+    product = "acc" if scaling.high == 1 else f"acc * {scaling.high}"
+    return f"({product}{constant}{rest}) >> {scaling.shift - scaling.split}"
 
 
 def _products(weights, name, bias):
+    """Return the C expression of a sum of products, e.g. -3 * v[0] + v[1] - 7."""
     terms = [f"{weight} * {name}[{j}]" for j, weight in enumerate(weights) if weight] + ([str(bias)] if bias else [])
-    return " + ".join(terms or ["0"]).replace("+ -", "- ")
+    text = " + ".join(terms or ["0"]).replace("+ -", "- ")
+    return re.sub(r"(?<![\d])1 \* ", "", text)
 
 
 def _plus(text, number):
@@ -454,22 +565,24 @@ def write_esp32(net, directory, tflite_path=None):
     """Write an ESP-IDF example for the ESP32-S3: the net as a component, a program that checks the four corners.
 
     net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or empty folder.
-    tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array.
+    tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array, the operators that it
+        uses, and the arena that it needs on this computer (ten times its size where TFLite Micro cannot be asked).
     The README in the folder says what of it was compiled and run, and what was not.
-    Raises ValueError for another shape or a net that gets a corner wrong; FileExistsError if the folder is in use.
-    Returns the directory.
+    Raises ValueError for another shape, a net that gets a corner wrong, or a file with other ends than the net or
+    that TFLite Micro refuses; FileExistsError if the folder is in use.  Returns the directory.
     """
     directory = Path(directory)
     if directory.exists() and (directory.is_file() or any(directory.iterdir())):
         raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
     values = _esp32_values(net)
+    if tflite_path:
+        values |= _micro_values(net, tflite_path)
     with files.replacing(directory) as made:
         shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"))
         write_c(net, made / "components" / "xor_net")
         if tflite_path:
             model = made / "tflite_micro" / "main" / "model.c"
             write_tflite_array(tflite_path, model)
-            values["ARENA"] = 4096
         for path in made.rglob("*.c*"):
             text = path.read_text()
             for key, value in values.items():
@@ -490,6 +603,24 @@ def _esp32_values(net):
         raise ValueError("the net gets a corner of XOR wrong; train it from another start first")
     rows = [f"    {{{{{a}, {b}}}, {code}, {int(label)}}}," for (a, b), code, label in zip(q, codes, y, strict=True)]
     return {"ZERO": q[0, 0], "ONE": q[3, 0], "HALF": half, "CORNERS": "\n".join(rows)}
+
+
+def _micro_values(net, path):
+    """Return what the template of TFLite Micro leaves open, after checking that the file has the net's ends."""
+    graph = tflite_file.read(path)
+    ends = [[port.affine for port in side] for side in ports.of_graph(graph)]
+    if ends != [[net.input], [net.output]]:
+        raise ValueError(f"{path} has not the net's ends, an int8 input with {net.input} and an int8 output with "
+                         f"{net.output}; export the same net as variant int8")
+    try:
+        arena, source = ports.arena_of(path), "found by trying on a computer, where pointers are twice as long"
+    except ImportError:
+        arena = -(-10 * Path(path).stat().st_size // 16) * 16
+        source = "ten times the file, because TFLite Micro could not be asked; its report below says how much is used"
+    names = sorted({op.name for op in graph.operators})
+    return {"ARENA": arena, "ARENA_SOURCE": source, "COUNT": len(names),
+            # TFLite Micro's method for CONV_2D is AddConv2D
+            "OPERATORS": "\n".join(f"    operators.Add{name.title().replace('_', '')}();" for name in names)}
 
 
 def _check_name(name):

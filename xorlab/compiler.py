@@ -1,7 +1,9 @@
 """The C compiler: clang as the ziglang package brings it, for this machine and for microcontrollers."""
+import contextlib
 import ctypes
 import importlib.util
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xorlab.files import existing_file
 from xorlab.streams import progress
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -47,21 +50,34 @@ def _until_done(running):
 def load(source, function, inputs, outputs, flags=()):
     """Compile a net's C for this machine and return a function from codes int8 (n, inputs) to int8 (n, outputs).
 
-    source : path of C code that defines `void function(const int8_t *input, int8_t *output)`; also where the
-        library is built.  flags : more flags for the compiler.
+    source : path of C code that defines `void function(const int8_t *input, int8_t *output)`; what stands in the file
+        now is what the returned function runs, whatever was loaded from that path before.
+    inputs, outputs : how many numbers that function reads and writes.  flags : more flags for the compiler.
+    Raises FileNotFoundError where there is no source, and what compile_c raises.
+
+    >>> run = load("build/xor_net.c", "xor_net", 2, 1)      # doctest: +SKIP
+    >>> run(data.int8_inputs()).shape                       # doctest: +SKIP
+    (65536, 1)
     """
-    batch, library = source.with_name("batch.c"), source.with_name("batch.so")
-    batch.write_text(f"""\
-#include "{source.name}"
+    source = existing_file(source, "C").resolve()
+    # a folder of its own: an operating system gives a library that is loaded again from one path as it was
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:     # Windows keeps a loaded library's file
+        batch = Path(folder) / "batch.c"
+        batch.write_text(f"""\
+#include "{source.as_posix()}"
 void batch(const int8_t *input, int8_t *output, int64_t n)
 {{
     for (int64_t i = 0; i < n; ++i)
         {function}(input + i * {inputs}, output + i * {outputs});
 }}
 """)
-    code = ctypes.CDLL(str(compile_c([batch], library, [*flags, "-O2", "-shared", "-fPIC"])))
+        library = compile_c([batch], batch.with_suffix(".so"), [*flags, "-O2", "-shared", "-fPIC"])
+        code = ctypes.CDLL(str(library))
 
     def run(q):
+        q = np.asarray(q)
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != inputs:       # C would read past its end
+            raise ValueError(f"codes must be int8 of shape (n, {inputs}), got {q.dtype} of shape {q.shape}")
         q, out = np.ascontiguousarray(q), np.empty((len(q), outputs), np.int8)
         code.batch(ctypes.c_void_p(q.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(len(q)))
         return out
@@ -70,7 +86,25 @@ void batch(const int8_t *input, int8_t *output, int64_t n)
 
 
 def _environment():
-    """Keep the compiler's cache, its own runtime library for each target, inside the project."""
-    inside = PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else Path(tempfile.gettempdir()) / "xorlab"
-    cache = str(inside / "zig")
+    """Say where the compiler keeps its cache, its own runtime library for each target."""
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ and "ZIG_LOCAL_CACHE_DIR" in os.environ:
+        return dict(os.environ)
+    cache = str((PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else _own_folder()) / "zig")
     return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ
+
+
+def _own_folder():
+    """Return a folder among the temporary ones that this user alone can write to.
+
+    Its programs are run, and on a computer with several users anyone could have made a folder of that name.
+    Raises PermissionError, in one sentence, if somebody has.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else ""        # elsewhere each user has a temporary folder
+    folder = Path(tempfile.gettempdir()) / f"xorlab-{user}".rstrip("-")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (user and (found.st_uid != os.getuid() or found.st_mode & 0o022)):
+        raise PermissionError(f"{folder} is not a folder that only you can write to, so the compiler's cache cannot be "
+                              "there; remove it, or name others in ZIG_GLOBAL_CACHE_DIR and ZIG_LOCAL_CACHE_DIR")
+    return folder

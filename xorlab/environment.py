@@ -1,10 +1,13 @@
 """Is everything here that the lessons need?"""
 import platform
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+LAB = Path(__file__).resolve().parent.parent / "lab.py"         # not there where a wheel was installed
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Check:
 
     def __str__(self):
         if self.missing:
-            packages = f"Missing: {', '.join(self.missing)}. Close this and run python3 lab.py again: it installs them."
+            packages = f"Missing: {', '.join(self.missing)}. {_remedy(self.missing)}"
         else:
             packages = "Every package that the lessons need is here."
         return "\n".join(filter(None, [packages, self.warning]))
@@ -33,6 +36,16 @@ def check():
     except metadata.PackageNotFoundError:
         required = ["xorlab"]
     return Check(tuple(filter(None, map(_unmet, required))), _processor_warning())
+
+
+def _remedy(missing):
+    """Say how to install what is missing: with lab.py where it is, else with pip."""
+    if LAB.is_file():
+        return "Close this and run python3 lab.py again: it installs them."
+    if "xorlab" in missing:
+        return "Install XOR Lab itself with pip, from its wheel or its folder: that brings all it requires."
+    wanted = " ".join(f'"{line.split(" (here is ")[0]}"' for line in missing)
+    return f"Close this and install them: {sys.executable} -m pip install {wanted}"
 
 
 def _unmet(line):

@@ -5,6 +5,8 @@ which only exports to ONNX never waits for TensorFlow.
 """
 import contextlib
 import io
+import os
+import re
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -13,9 +15,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import data, files, sandbox
 from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Layer
-from xorlab.streams import quiet
+from xorlab.streams import quiet, say
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Variant:
 
 VARIANTS = {
     "float32": Variant("everything in float32", optimize=False),
-    "dynamic_range": Variant("weights of large matrices in int8, activations in float32"),
+    "dynamic_range": Variant("large matrices in int8, their inputs quantized on the fly"),
     "float_fallback": Variant("int8 where an operator can, float32 elsewhere and at both ends", calibrated=True),
     "float16": Variant("weights stored in float16, computed in float32", weights="float16"),
     "int8": Variant("everything in int8", calibrated=True, operators="TFLITE_BUILTINS_INT8", ports="int8"),
@@ -46,6 +48,7 @@ VARIANTS = {
     "int16x8": Variant("activations in int16, weights in int8", calibrated=True, ports="int16",
                        operators="EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
 }
+SAME = 1e-3             # a larger difference, as a share of the largest output, is not float32's rounding
 
 
 def to_onnx(model, path, sample=(2,)):
@@ -53,72 +56,217 @@ def to_onnx(model, path, sample=(2,)):
 
     model : a module from float32 (n, *sample).  path : the file to write; kept as it was if the export fails.
     sample : the shape of one input.
-    Returns the path.
+    Raises TypeError for what is no module, ValueError where the model does not take such inputs or ONNX has no
+    operator for a part of it.  Returns the path.
     """
     import torch
 
+    from xorlab.models import has_own_train, set_mode
+
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"to_onnx takes a PyTorch module, got {type(model).__name__}")
+    one = torch.zeros(1, *sample)
+    kind = torch.onnx.TrainingMode
+    mode = kind.PRESERVE if has_own_train(model) else kind.EVAL         # whose switch would call it
     training = model.training
-    model.eval()
+    set_mode(model, training=False)
     try:
+        _check_takes(model, one)
         with files.replacing(path) as made, warnings.catch_warnings():
             # the TorchScript exporter is the one that writes opset 17 itself; PyTorch wants it replaced
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", "It is recommended that constant folding be turned off")
             torch.onnx.export(
-                model, (torch.zeros(1, *sample),), made, dynamo=False, opset_version=17,
+                model, (one,), made, dynamo=False, opset_version=17, training=mode,
                 input_names=["input"], output_names=["output"],
                 dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
             )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ValueError(f"this model cannot be written as ONNX: {str(error).splitlines()[0]}") from None
     finally:
-        model.train(training)
+        set_mode(model, training)
     return Path(path)
+
+
+def _check_takes(model, one):
+    """Run a module on one input; raise ValueError, naming the likely `sample`, where it refuses the shape."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(one)
+    except (RuntimeError, ValueError) as error:
+        first = next((part for part in model.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)), None)
+        hint = ""
+        if isinstance(first, torch.nn.Linear) and first.in_features != one.shape[-1]:
+            hint = f"; give the shape of one input, sample=({first.in_features},)"
+        elif isinstance(first, torch.nn.Conv2d) and (one.ndim != 4 or first.in_channels != one.shape[1]):
+            hint = f"; give the shape of one input, sample=({first.in_channels}, height, width)"
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the model does not take inputs of shape {tuple(one.shape)}: {reason}{hint}") from error
 
 
 def to_saved_model(onnx_path, directory):
     """Convert an ONNX file to a TensorFlow SavedModel with onnx2tf.
 
     directory : the folder to write; replaced whole, and kept as it was if the conversion fails.
-    onnx2tf also leaves its own float32 and float16 `.tflite` files there.
-    Raises FileNotFoundError, or ValueError if the file is not a sound ONNX model.  Returns the directory.
+    onnx2tf also leaves its own float32 and float16 `.tflite` files there. It moves the channels of pictures last,
+    from (n, channels, height, width) to (n, height, width, channels): both ends are run on a random input, and a
+    sentence is printed where that happened.
+    Raises FileNotFoundError, or ValueError if the file is not a sound ONNX model, onnx2tf cannot convert it, or the
+    SavedModel does not answer as the file does.  Returns the directory.
     """
-    check_onnx(onnx_path)
-    _check_not_foreign(directory)
-    with quiet(), _without_chatter(), files.replacing(directory) as made, TemporaryDirectory() as temporary:
-        import onnx2tf
-
-        # of a copy, because onnx2tf writes inferred shapes back into the file it is given;
-        # without its simplifier, which is three subprocesses and takes ten times as long for the same result
-        onnx2tf.convert(
-            input_onnx_file_path=shutil.copy(onnx_path, temporary), output_folder_path=str(made),
-            not_use_onnxsim=True, non_verbose=True,
-        )
+    moved = _convert_onnx(onnx_path, directory)
+    say(_moved_note(directory, onnx_path, moved))
     return Path(directory)
 
 
-def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularity="per_channel"):
-    """Convert a SavedModel with one input to a TFLite file.
+def _convert_onnx(onnx_path, directory):
+    """Write the SavedModel; return the shape of one input of the ONNX file if its channels were moved, else None."""
+    check_onnx(onnx_path)
+    _check_not_foreign(directory)
 
-    saved_model : the SavedModel's folder.  path : the file to write; kept as it was if the conversion fails.
+    def convert():
+        import onnx2tf
+
+        with TemporaryDirectory() as temporary:
+            # of a copy, because onnx2tf writes inferred shapes back into the file it is given;
+            # without its simplifier, which is three subprocesses and takes ten times as long for the same result
+            net = onnx2tf.convert(
+                input_onnx_file_path=shutil.copy(onnx_path, temporary), output_folder_path=str(made),
+                not_use_onnxsim=True, non_verbose=True,
+            )
+        return _differences(onnx_path, net)
+
+    with files.replacing(directory) as made:
+        sample, by_layout = _attempted(convert)
+        if by_layout and min(by_layout.values()) > SAME:
+            raise ValueError(f"onnx2tf made a SavedModel that does not answer as {onnx_path}: on a random input it is "
+                             f"off by {min(by_layout.values()):.2g} of the largest output")
+    return sample if by_layout and min(by_layout, key=by_layout.get) == "moved" else None
+
+
+def _differences(onnx_path, net):
+    """Run an ONNX file and onnx2tf's Keras model on one random input, with channels as they were and moved last.
+
+    Returns (the shape of one input, {"kept" and "moved": the largest difference of outputs, where the shape fits});
+    the dict is empty for several inputs, whole numbers or a free length.
+    """
+    import onnxruntime
+    import tensorflow as tf
+
+    session = onnxruntime.InferenceSession(str(onnx_path), providers=["CPUExecutionProvider"])
+    port, *others = session.get_inputs()
+    batch, *sample = port.shape
+    if others or port.type != "tensor(float)" or not all(isinstance(length, int) for length in sample):
+        return tuple(sample), {}
+    shape = (batch if isinstance(batch, int) else 1, *sample)
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    wanted = session.run(None, {port.name: x})
+    found = {}
+    for layout, given in (("kept", x), ("moved", _channels_last(x))):      # the first counts where both are as near
+        if given.shape[1:] == tuple(net.input_shape[1:]):
+            answers = zip(wanted, tf.nest.flatten(net(given)), strict=True)
+            found[layout] = max(_difference(ours, theirs.numpy()) for ours, theirs in answers)
+    return tuple(sample), found
+
+
+def _difference(wanted, got):
+    """Return the largest difference as a share of the largest output; outputs may have their channels last too."""
+    fitting = [ours.reshape(got.shape) for ours in (wanted, _channels_last(wanted)) if ours.size == got.size]
+    return min((np.abs(ours - got).max() for ours in fitting), default=np.inf) / max(1.0, np.abs(wanted).max())
+
+
+def _channels_last(x):
+    return np.moveaxis(x, 1, -1) if x.ndim > 2 else x
+
+
+def _moved_note(what, source, sample):
+    """Return the sentence about moved channels; nothing where `sample`, the shape of one input before, is None."""
+    if sample is None:
+        return []
+    channels, *others = (f"channels={sample[0]}", *sample[1:])
+    order = (0, *range(2, len(sample) + 1), 1)
+    return [f"onnx2tf moved the channels last: {what} takes inputs {_batch((*others, channels))} where {source} takes "
+            f"{_batch((channels, *others))}; x.transpose{order} moves them."]
+
+
+def _batch(sample):
+    """Write the shape of a batch of such inputs, -1 in it for any length: (n, 2)."""
+    return f"(n, {', '.join('any' if length == -1 else str(length) for length in sample)})"
+
+
+def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularity="per_channel"):
+    """Convert a SavedModel with one input, or a Keras model, to a TFLite file.
+
+    saved_model : the SavedModel's folder, or a built Keras model.  path : the file to write; kept as it was if the
+        conversion fails.
     variant : a name in VARIANTS.
     calibration : float32 (n, ...) inputs from which the variants with integer activations learn each tensor's
-        range; None means the 9 x 9 grid over [0, 1]^2, for a model of such points only.
+        range; None means the 9 x 9 grid over [0, 1]^2, for a model of such points only. What cannot show ranges, e.g.
+        points that are all the same, gets a printed sentence.
     granularity : "per_channel" gives each unit of a quantized layer its own weight scale, as the converter does by
         itself; "per_tensor" gives the layer one.
-    Raises ValueError for an unknown variant or granularity, calibration that is missing or does not fit the model,
-    or a damaged SavedModel; FileNotFoundError if there is none.  Returns the path.
+    Raises ValueError for an unknown variant or granularity, calibration that is missing or does not fit the model, a
+    damaged SavedModel, or what the converter refuses, with its reason; FileNotFoundError if there is none; TypeError
+    for another model.  Returns the path.
     """
     settings = _settings(variant, granularity)
-    if not (Path(saved_model) / "saved_model.pb").is_file():
-        raise FileNotFoundError(f"no SavedModel in {saved_model}; make one with to_saved_model")
-    points = _calibration(_sample_shape(saved_model), calibration) if settings.calibrated else None
-    with quiet(), _without_chatter(), files.replacing(path) as made:
-        import tensorflow as tf
+    with _folder_of(saved_model) as folder:
+        points = _calibration(_sample_shape(folder), calibration) if settings.calibrated else None
+        with files.replacing(path) as made:
+            try:
+                content = _tflite(lambda tf: tf.lite.TFLiteConverter.from_saved_model(str(folder)), settings, points,
+                                  granularity)
+            except OSError:
+                raise _damaged(saved_model) from None
+            made.write_bytes(content)
+    return Path(path)
 
-        try:
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-        except OSError:
-            raise _damaged(saved_model) from None
-        _set_up(converter, settings, points, granularity)
-        made.write_bytes(converter.convert())
+
+@contextlib.contextmanager
+def _folder_of(model):
+    """Yield the folder of a SavedModel: the one given, or a temporary one to which a Keras model is exported."""
+    if isinstance(model, str | os.PathLike):
+        if Path(model).suffix in (".keras", ".h5"):
+            raise ValueError(f"{model} is a Keras file; load it and give the model: "
+                             f"to_tflite(keras.models.load_model({str(model)!r}), ...)")
+        if not (Path(model) / "saved_model.pb").is_file():
+            raise FileNotFoundError(f"no SavedModel in {model}; make one with to_saved_model")
+        yield Path(model)
+        return
+    if not any(base.__module__.split(".")[0] == "keras" for base in type(model).__mro__):
+        raise TypeError(f"to_tflite takes the folder of a SavedModel or a Keras model, got {type(model).__name__}; "
+                        "a PyTorch module goes through torch_to_tflite")
+    if not model.built:
+        raise ValueError("the Keras model has no weights yet, for it does not know its inputs; begin it with "
+                         "keras.Input(shape) or call it once on data")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:      # Windows keeps files that TensorFlow holds
+        _attempted(lambda: model.export(folder, verbose=False))
+        yield Path(folder)
+
+
+def torch_to_tflite(model, path, variant="int8", calibration=None, sample=(2,), *, granularity="per_channel"):
+    """Convert a PyTorch model to a TFLite file in one step: to_onnx, to_saved_model and to_tflite, and no file else.
+
+    model, sample : as in to_onnx.  calibration : inputs (n, *sample), as the model takes them.  path, variant,
+    granularity, what is returned and raised: as in to_tflite. Pictures go into the file with their channels last,
+    which a printed sentence says.
+
+    >>> torch_to_tflite(models.reference(), "build/xor.tflite")         # doctest: +SKIP
+    PosixPath('build/xor.tflite')
+    """
+    _settings(variant, granularity)
+    if calibration is not None and data.points(calibration).shape[1:] != tuple(sample):
+        raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, "
+                         f"got {np.shape(calibration)}")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        folder = Path(folder)
+        moved = _convert_onnx(to_onnx(model, folder / "net.onnx", sample), folder / "saved")
+        if moved and calibration is not None:
+            calibration = _channels_last(np.asarray(calibration))
+        to_tflite(folder / "saved", path, variant, calibration, granularity=granularity)
+    say(_moved_note(path, "the model", moved))
     return Path(path)
 
 
@@ -129,18 +277,17 @@ def function_to_tflite(function, path, variant="int8", calibration=None, *, gran
     what is returned: as in to_tflite. `variant` may also be a Variant of your own.
     """
     settings = variant if isinstance(variant, Variant) else _settings(variant, granularity)
+    if len(getattr(function, "input_signature", None) or ()) != 1:
+        raise ValueError("the function must say its one input: "
+                         "@tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])")
     (entry,) = function.input_signature
     sample = tuple(-1 if length is None else length for length in entry.shape[1:])
     points = _calibration(sample, calibration) if settings.calibrated else None
-    with quiet(), _without_chatter(), files.replacing(path) as made:
-        import tensorflow as tf
-
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
-        _set_up(converter, settings, points, granularity)
-        with warnings.catch_warnings():
-            # it misses ranges for the inputs that only its older converter took
-            warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
-            made.write_bytes(converter.convert())
+    with files.replacing(path) as made, warnings.catch_warnings():
+        # it misses ranges for the inputs that only its older converter took
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
+        made.write_bytes(_tflite(lambda tf: tf.lite.TFLiteConverter.from_concrete_functions(
+            [function.get_concrete_function()], function), settings, points, granularity))
     return Path(path)
 
 
@@ -239,6 +386,49 @@ def _settings(variant, granularity):
     return VARIANTS[variant]
 
 
+def _tflite(make_converter, variant, points, granularity):
+    """Return a TFLite file's bytes, which may run in this process; make_converter(tensorflow) makes the converter."""
+    def convert():
+        import tensorflow as tf
+
+        converter = make_converter(tf)
+        _set_up(converter, variant, points, granularity)
+        return converter.convert()
+
+    content = _attempted(convert)
+    sandbox.vouch(content)
+    return content
+
+
+def _attempted(convert):
+    """Return convert(), with all that converters print held back; their refusal becomes one sentence.
+
+    An OSError or ImportError stays what it is: it is not about the model.
+    """
+    said, failure = io.StringIO(), None
+    with quiet(), contextlib.redirect_stdout(said):
+        try:
+            return convert()
+        except (Exception, SystemExit) as error:            # onnx2tf ends the process where it gives up
+            failure = error                                 # raised outside, or `quiet` would replay a screen of MLIR
+    if isinstance(failure, OSError | ImportError):
+        raise failure
+    text = said.getvalue() if isinstance(failure, SystemExit) else str(failure)
+    raise ValueError(_reason(f"{failure!r}" if isinstance(failure, KeyError) else text))
+
+
+def _reason(text):
+    """Return a sentence with the line of a converter's message that says why it refuses the model."""
+    lacking = re.search(r"(TF Select|Custom) ops: (.+)", text)
+    if lacking:
+        advice = ', e.g. nn.GELU(approximate="tanh") in place of nn.GELU()' if "Erf" in lacking[2] else ""
+        return (f"TFLite has no operator for a part of this model; the converter says \"{lacking[0].strip()}\"; "
+                f"build the model without it{advice}")
+    lines = [re.sub(r"^.*<unknown>:0: error: (loc\(.*\): )?", "", line).strip() for line in text.splitlines()]
+    first = next(filter(None, lines), "nothing")
+    return f"the converter refuses this model; it says: {first[:300]}"
+
+
 def _set_up(converter, variant, points, granularity):
     """Set a converter as the variant says; `points` are the calibration, None where it needs none."""
     import tensorflow as tf
@@ -255,15 +445,25 @@ def _set_up(converter, variant, points, granularity):
 
 def _calibration(sample, given):
     """Return the points a converter shall see, checked against the shape of one input; -1 in it is any length."""
-    shape = f"(n, {', '.join('any' if length == -1 else str(length) for length in sample)})"
     if given is None and sample != (2,):
-        raise ValueError(f"the model takes inputs of shape {shape}; give calibration, a batch of typical inputs: "
-                         "only points of the unit square have a default")
+        raise ValueError(f"the model takes inputs of shape {_batch(sample)}; give calibration, a batch of typical "
+                         "inputs: only points of the unit square have a default")
     points = data.grid(data.CALIBRATION_SIDE) if given is None else data.points(given)
-    if points.ndim != len(sample) + 1 or any(
-            length not in (-1, there) for length, there in zip(sample, points.shape[1:], strict=True)):
-        raise ValueError(f"calibration must have the shape of the model's inputs, {shape}, got {points.shape}")
+    if not _fits(points, sample):
+        turned = points.ndim > 2 and _fits(_channels_last(points), sample)
+        order = (0, *range(2, points.ndim), 1)
+        hint = f"; onnx2tf moves channels last, and so does x.transpose{order}" if turned else ""
+        raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, "
+                         f"got {points.shape}{hint}")
+    if given is not None:
+        # a model of points in the unit square is known; of another, only what its own calibration says of itself
+        say(data.calibration_notes(given, None if sample == (2,) else given))
     return points
+
+
+def _fits(points, sample):
+    return points.ndim == len(sample) + 1 and all(
+        length in (-1, there) for length, there in zip(sample, points.shape[1:], strict=True))
 
 
 def _sample_shape(saved_model):
@@ -307,8 +507,3 @@ def _check_not_foreign(directory):
         raise FileExistsError(f"{directory} is a file; name a folder for the SavedModel")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / "saved_model.pb").is_file():
         raise FileExistsError(f"{directory} holds other files; name an empty or a new folder for the SavedModel")
-
-
-def _without_chatter():
-    """Hold back what the converters print to stdout."""
-    return contextlib.redirect_stdout(io.StringIO())

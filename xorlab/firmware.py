@@ -6,8 +6,6 @@ its clock.
 import importlib.util
 import io
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +13,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import codegen, files
+from xorlab import codegen, files, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
+from xorlab.streams import progress
 from xorlab.tables import Table, Tabular
 
 FLASH, RAM, RAM_SIZE, BUFFERS = 0x0800_0000, 0x2000_0000, 0x10_0000, 0x6000_0000
 STOP = 0x0900_0000                  # where the outermost call returns to: mapped, and never run
 FUNCTION = "xor_net"
+SAMPLE = 4096                       # so many inputs stand for all, where all are too many
+BRANCHES = 5_000_000                # so many can be watched in a few seconds
+PATIENCE = 100_000_000              # a function that has not returned after so many instructions never will
 
 # what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
 THUMB = """
@@ -76,6 +78,7 @@ LINK = """SECTIONS {{
     . = {ram:#x};
     .data : {{ *(.data*) *(.sdata*) }}
     .bss : {{ *(.bss*) *(.sbss*) *(COMMON) }}
+    ASSERT(. <= {ram:#x} + {half:#x}, "the variables take more than the half MiB that is left to them")
     /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.attributes) *(.comment) *(.riscv.attributes) }}
 }}
 """
@@ -91,11 +94,47 @@ __attribute__((section(".batch"))) void batch(const int8_t *input, int8_t *outpu
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Extremes(Tabular):
+    """The fewest and the most instructions of one answer, and the inputs that need them.
+
+    inputs : int8 (n, inputs).  counts : the instructions of each, int64 (n,).  every : are these all inputs there are?
+    """
+    name: str
+    target: str
+    inputs: np.ndarray
+    counts: np.ndarray
+    every: bool
+
+    @property
+    def least(self) -> int:
+        return int(self.counts.min())
+
+    @property
+    def most(self) -> int:
+        return int(self.counts.max())
+
+    @property
+    def least_inputs(self) -> np.ndarray:
+        return self.inputs[self.counts == self.least]
+
+    @property
+    def most_inputs(self) -> np.ndarray:
+        return self.inputs[self.counts == self.most]
+
+    def table(self):
+        of = f"{len(self.inputs):,}" + ("" if self.every else ", a sample")
+        return Table(("net", "target", "inputs", "fewest", "at inputs", "most", "at inputs", "e.g. at codes"),
+                     ((self.name, self.target, of, str(self.least), f"{len(self.least_inputs):,}", str(self.most),
+                       f"{len(self.most_inputs):,}", ", ".join(map(str, self.most_inputs[0]))),))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Firmware(Tabular):
     """A net as machine code for one target.
 
     net : the IntegerMLP that it computes.  image : the linked file (ELF).  sources : {file name: C text}.
-    flash_bytes : code and tables of the net and of what it calls.  ram_bytes : its variables and its deepest stack.
+    flash_bytes : code and tables of the net and of what it calls.  ram_bytes : its variables and its deepest stack,
+    over the inputs of `extremes`.
     """
     name: str
     target: str
@@ -123,7 +162,8 @@ class Firmware(Tabular):
     def instructions(self, q):
         """Return how many instructions the net executes for each of the inputs int8 (n, inputs): int64 (n,).
 
-        One that a condition skips counts too. Every instruction stops the emulator, so take a few inputs.
+        One that its condition skips (after an IT of the Cortex-M4) is not executed and does not count; the IT does.
+        Every instruction stops the emulator, so take a few inputs; for all of them there is `extremes`.
         """
         q = self.net.checked(q)
         counts = np.zeros(len(q), np.int64)
@@ -133,10 +173,34 @@ class Firmware(Tabular):
         def count(*_):
             counts[at] += 1
 
-        machine.watch_code(self._sections[".text"], count)
+        machine.watch_code(*self._text_range, count)
         for at in range(len(q)):
             machine.call(FUNCTION, BUFFERS + at * self.net.width, BUFFERS + q.size)
         return counts
+
+    def extremes(self, q: np.ndarray | None = None) -> Extremes:
+        """Return the fewest and the most instructions of one answer, with the inputs that need them, as Extremes.
+
+        q : input codes int8 (n, inputs), one or more; None means every input of a net that has one or two. Where that
+            would take more than seconds, in a larger net or code of many loops, it means a sample of 4,096 (seed 0),
+            whose extremes may not be those of all inputs; the table and `every` say so.
+
+        >>> from xorlab import models
+        >>> build(IntegerMLP.from_torch(models.reference("relu-2-4-1")), "rv32imc").extremes().most_inputs
+        array([[-128,  127]], dtype=int8)
+        """
+        if q is None:
+            q, paths = self._every_input, self._every_path
+            different = len(q)
+        else:
+            q = self.net.checked(q)
+            if not len(q):
+                raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
+            paths = self._paths(q)
+            different = len(np.unique(q, axis=0))
+        # inputs of one path execute the same instructions, so one of them is counted for all
+        counts = self.instructions(q[_first_of_each(paths)])[paths]
+        return Extremes(self.name, self.target, q, counts, different == 256**self.net.width)
 
     def disassembly(self):
         """Return the net's machine code as text: each line of C, and the instructions made of it."""
@@ -154,6 +218,10 @@ class Firmware(Tabular):
         return Table(("net", "target", "flash, bytes", "RAM, bytes"),
                      ((self.name, self.target, f"{self.flash_bytes:,}", f"{self.ram_bytes:,}"),))
 
+    def _check_that_it_returns(self):
+        q = np.zeros((1, self.net.width), np.int8)
+        self._machine(q).call(FUNCTION, BUFFERS, BUFFERS + q.size, at_most=PATIENCE)
+
     def _machine(self, q):
         machine = _Machine(TARGETS[self.target], self._symbols, len(q) * (self.net.width + self.net.outputs))
         for address, content in self._sections.values():
@@ -161,17 +229,75 @@ class Firmware(Tabular):
         machine.write(BUFFERS, q.tobytes())
         return machine
 
+    @cached_property
+    def _every_input(self):
+        width = self.net.width
+        if width <= 2 and 256**width * self._branches() <= BRANCHES:
+            codes = np.arange(-128, 128, dtype=np.int8)
+            return np.stack(np.meshgrid(*[codes] * width, indexing="ij"), axis=-1).reshape(-1, width)
+        return np.random.default_rng(0).integers(-128, 128, (SAMPLE, width), dtype=np.int8)
+
+    def _branches(self):
+        """Return how many blocks the codes 0 enter."""
+        machine, entered = self._machine(np.zeros((1, self.net.width), np.int8)), []
+        machine.watch_blocks(lambda *block: entered.append(block))
+        machine.call(FUNCTION, BUFFERS, BUFFERS + self.net.width)
+        return len(entered)
+
+    @cached_property
+    def _every_path(self):
+        return self._paths(self._every_input)
+
+    def _paths(self, q):
+        """Number the inputs int8 (n, inputs) by their path through the code, from 0 up: int64 (n,).
+
+        A path is every block that is entered, in order, and every conditional instruction that is executed. All
+        other instructions of a block are executed whenever it is entered there.
+        """
+        numbers, seen, path = [], {}, []
+        low, high = self._text_range
+        conditional = self._conditional_instructions()
+
+        def note(_, address, size, data):
+            if low <= address <= high:
+                path.append(address)
+            elif path:                                              # back in the loop over the batch
+                numbers.append(seen.setdefault(tuple(path), len(seen)))
+                path.clear()
+
+        parts = [q[at : at + SAMPLE] for at in range(0, len(q), SAMPLE)]
+        for part in progress(parts, f"paths on {self.target}"):
+            machine = self._machine(part)
+            machine.watch_blocks(note)
+            for address in conditional:
+                machine.watch_code(address, address, note)
+            machine.call("batch", BUFFERS, BUFFERS + part.size, len(part))
+        return np.array(numbers)
+
+    def _conditional_instructions(self):
+        """Return the addresses of the instructions that an IT before them can skip: ITT has two, and so on."""
+        addresses, left = [], 0
+        for address, _, mnemonic, _ in self._instructions():
+            if left:
+                addresses.append(address)
+                left -= 1
+            elif re.fullmatch("it[te]{0,3}", mnemonic):
+                left = len(mnemonic) - 1
+        return addresses
+
     def _deepest_stack(self):
-        q = np.zeros((1, self.net.width), np.int8)
+        """Return how far the stack pointer goes down, on every path that the inputs take."""
+        q = self._every_input[_first_of_each(self._every_path)]
         machine = self._machine(q)
         lowest = RAM + RAM_SIZE
 
-        def note(_, access, address, *rest):
+        def note(*_):
             nonlocal lowest
-            lowest = min(lowest, address)
+            lowest = min(lowest, machine.stack_pointer())
 
-        machine.watch_writes(RAM + RAM_SIZE // 2, RAM + RAM_SIZE, note)
-        machine.call(FUNCTION, BUFFERS, BUFFERS + q.size)
+        machine.watch_code(*self._text_range, note)
+        for at in range(len(q)):
+            machine.call(FUNCTION, BUFFERS + at * self.net.width, BUFFERS + q.size)
         return RAM + RAM_SIZE - lowest
 
     @cached_property
@@ -185,6 +311,12 @@ class Firmware(Tabular):
         """What is loaded: {name: (address, content)}."""
         return {s.name: (s["sh_addr"], s.data()) for s in self._elf.iter_sections()
                 if s["sh_flags"] & 2 and s["sh_size"] and s["sh_type"] != "SHT_NOBITS"}
+
+    @property
+    def _text_range(self):
+        """The first and the last address of the net's code, and of what it calls."""
+        start, content = self._sections[".text"]
+        return start, start + len(content) - 1
 
     @cached_property
     def _symbols(self):
@@ -253,7 +385,8 @@ class _Machine:
         names = importlib.import_module(f"unicorn.{kind.lower()}_const")
         cpu = f"UC_CPU_ARM_{cpu}" if kind == "ARM" else f"UC_CPU_RISCV32_{cpu}"
         self._core.ctl_set_cpu_model(getattr(names, cpu))
-        self._registers = [getattr(names, f"UC_{kind}_REG_{name}") for name in target.registers]
+        *self._registers, self._counter = [getattr(names, f"UC_{kind}_REG_{name}")
+                                           for name in (*target.registers, "PC")]
         page = 0x1000
         for address, size in ((FLASH, 0x10_0000), (STOP, page), (RAM, RAM_SIZE),
                               (BUFFERS, (buffers // page + 1) * page)):
@@ -265,43 +398,48 @@ class _Machine:
     def read(self, address, size):
         return bytes(self._core.mem_read(address, size))
 
-    def watch_code(self, section, callback):
-        address, content = section
-        self._core.hook_add(self._unicorn.UC_HOOK_CODE, callback, begin=address, end=address + len(content) - 1)
+    def watch_code(self, low, high, callback):
+        """Call back before every instruction that is executed at low..high."""
+        self._core.hook_add(self._unicorn.UC_HOOK_CODE, callback, begin=low, end=high)
 
-    def watch_writes(self, low, high, callback):
-        self._core.hook_add(self._unicorn.UC_HOOK_MEM_WRITE, callback, begin=low, end=high)
+    def watch_blocks(self, callback):
+        """Call back wherever a run of instructions without a branch is entered."""
+        self._core.hook_add(self._unicorn.UC_HOOK_BLOCK, callback)
 
-    def call(self, function, *arguments):
-        """Call a function by its symbol and run until it returns."""
+    def stack_pointer(self):
+        return self._core.reg_read(self._registers[-1])
+
+    def call(self, function, *arguments, at_most=0):
+        """Call a function by its symbol and run until it returns.
+
+        at_most : so many instructions; 0 for any number.  Raises ValueError if it does not return, or if it reads,
+        writes or jumps where there is no memory.
+        """
         *spare, back, stack = self._registers
         for register, value in zip(spare, arguments, strict=False):
             self._core.reg_write(register, value)
         self._core.reg_write(back, STOP | self._target.thumb)
         self._core.reg_write(stack, RAM + RAM_SIZE)
-        self._core.emu_start(self._symbols[function] | self._target.thumb, STOP)
+        try:
+            self._core.emu_start(self._symbols[function] | self._target.thumb, STOP, count=at_most)
+        except self._unicorn.UcError as error:
+            raise ValueError(f"the code broke off at {self._core.reg_read(self._counter):#x} in the emulator: {error}; "
+                             "it may use its input, its output, its variables and its stack") from None
+        if self._core.reg_read(self._counter) != STOP:
+            raise ValueError(f"the code has not returned after {at_most:,} instructions; does it hold an endless loop?")
 
 
 def tflite_micro_arena(path):
-    """Return the bytes of memory that TFLite Micro plans for a TFLite file, as it reports them on this computer.
+    """Return the least memory in bytes with which TFLite Micro opens a TFLite file on this computer.
 
-    Its tensors take the same on a microcontroller; its bookkeeping takes less there, for pointers are shorter.
-    Raises FileNotFoundError, or ImportError where TFLite Micro cannot be installed.
+    It is found by trying. What TFLite Micro reports to have used at last can be less, for it needs more while it
+    prepares. On a microcontroller its bookkeeping takes less, for pointers are shorter; tensors take the same.
+    Raises FileNotFoundError, ValueError if TFLite Micro refuses the file, or ImportError where it cannot be installed.
     """
-    path = files.existing_file(path, "TFLite")
-    if importlib.util.find_spec("tflite_micro") is None:
-        raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only")
-    # in a process of its own, because it writes its report to the native stderr
-    code = ("import sys; from tflite_micro.python.tflite_micro import runtime; "
-            "runtime.Interpreter.from_file(sys.argv[1]).print_allocations()")
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
-    total = re.search(r"Arena allocation total (\d+) bytes", done.stderr)
-    if total is None:
-        raise ValueError(f"TFLite Micro cannot load {path}")
-    return int(total[1])
+    return ports.arena_of(path)
 
 
-def build(net, target="cortex-m0plus", optimize="-Os"):
+def build(net: IntegerMLP, target: str = "cortex-m0plus", optimize: str = "-Os") -> Firmware:
     """Compile an IntegerMLP for a microcontroller and return its Firmware.
 
     net : under the rule tflm or tinymind.  target : a name in TARGETS.  optimize : the compiler's flag.
@@ -309,13 +447,25 @@ def build(net, target="cortex-m0plus", optimize="-Os"):
     ImportError where the compiler or the emulator is missing. The first build for a target takes some seconds, in
     which the compiler makes its own runtime library.
     """
+    _check_net(net)
     with TemporaryDirectory() as folder:
         source = codegen.write_c(net, folder, FUNCTION)[1]
         return from_sources([source], target, net, [optimize, "-std=c99"], f"C, {net.rule}")
 
 
-def from_sources(sources, target, net, flags, name):
-    """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)` for a net; see build."""
+def from_sources(sources: list, target: str, net: IntegerMLP, flags: list, name: str) -> Firmware:
+    """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)`; return them as Firmware.
+
+    sources : paths.  net : whose input and output the function has; whether it computes the net, `run` tells.
+    flags : list of str for the compiler, e.g. ["-Os"].  name : what tables call it.
+    Raises as build does, TypeError for a path or a flag that is not in a list, and ValueError for code that the
+    compiler refuses, that lacks the function, or whose function does not return for the codes 0.
+    """
+    _check_net(net)
+    for what, given in (("sources", sources), ("flags", flags)):
+        if isinstance(given, (str, Path)):
+            raise TypeError(f"{what} must be a list, got {str(given)!r} alone; put it into [ ]")
+    sources = [files.existing_file(source, "C") for source in sources]
     if target not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     for package in ("unicorn", "capstone", "elftools"):
@@ -325,18 +475,32 @@ def from_sources(sources, target, net, flags, name):
     with TemporaryDirectory() as folder:
         folder = Path(folder)
         script, batch = folder / "link.ld", folder / "batch.c"
-        script.write_text(LINK.format(flash=FLASH, ram=RAM))
+        script.write_text(LINK.format(flash=FLASH, ram=RAM, half=RAM_SIZE // 2))
         batch.write_text(BATCH.format(function=FUNCTION, inputs=net.width, outputs=net.outputs))
         common = ["-target", chosen.triple, f"-mcpu={chosen.cpu}", *FLAGS]
         objects = [compile_c([source], folder / f"{i}.o", [*common, *flags, "-c"], f"compiling for {target}")
                    for i, source in enumerate(sources)]
         objects.append(compile_c([batch], folder / "batch.o", [*common, "-Os", "-c"], f"compiling for {target}"))
-        image = compile_c(objects, folder / "image.elf", [
-            *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
-        made = Firmware(name, target, net, image.read_bytes(),
-                        {Path(source).name: Path(source).read_text() for source in sources})
+        try:
+            image = compile_c(objects, folder / "image.elf", [
+                *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
+        except ValueError as error:
+            if f"undefined symbol: {FUNCTION}" not in str(error):
+                raise
+            raise ValueError(f"no source defines void {FUNCTION}(const int8_t *input, int8_t *output); the function "
+                             "must have this name and must not be static") from None
+        # a comment may be in any encoding
+        texts = {source.name: source.read_text(encoding="utf-8", errors="replace") for source in sources}
+        made = Firmware(name, target, net, image.read_bytes(), texts)
     _check(made)
+    made._check_that_it_returns()
     return made
+
+
+def _check_net(net):
+    if not isinstance(net, IntegerMLP):
+        raise TypeError(f"net must be an IntegerMLP, got {type(net).__name__}; "
+                        "make one with IntegerMLP.from_torch or IntegerMLP.from_tflite")
 
 
 def _check(made):
@@ -351,6 +515,11 @@ def _check(made):
         if too_long or not _known(mnemonic, target.mnemonics.split()):
             raise ValueError(f"{made.target} has no integer instruction {mnemonic} {operands} (at {address:#x}); "
                              "the code is for another processor, or computes with floats")
+
+
+def _first_of_each(numbers):
+    """Return the index at which each of the numbers 0, 1, ... stands first."""
+    return np.unique(numbers, return_index=True)[1]
 
 
 def _known(mnemonic, allowed):

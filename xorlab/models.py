@@ -1,4 +1,5 @@
 """The nets: a small multilayer perceptron, and trained ones committed as readable text."""
+import inspect
 import json
 import re
 from contextlib import contextmanager
@@ -63,12 +64,29 @@ def seeded(seed):
     if seed is None:
         yield
         return
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"seed must be a whole number, got {seed!r}")
     state = torch.random.get_rng_state()
-    torch.default_generator.manual_seed(seed)       # manual_seed would also seed every kind of GPU: 0.4 ms a net
+    torch.default_generator.manual_seed(int(seed))       # manual_seed would also seed every kind of GPU: 0.4 ms a net
     try:
         yield
     finally:
         torch.random.set_rng_state(state)
+
+
+def set_mode(model: nn.Module, training: bool) -> None:
+    """Put a module and its parts into training or eval mode, also where its own `train(...)` means something else."""
+    if has_own_train(model):
+        for part in model.modules():
+            part.training = training
+    else:
+        model.train(training)
+
+
+def has_own_train(model: nn.Module) -> bool:
+    """Is a `train` in the module not PyTorch's switch but, say, a student's loop, which eval() would run?"""
+    own = [type(part).train for part in model.modules() if type(part).train is not nn.Module.train]
+    return not all("mode" in inspect.signature(train).parameters for train in own)
 
 
 def _hidden_layers(widths, activation):
@@ -141,7 +159,11 @@ def save(model, path, training=None):
     """Write an MLP as readable text (JSON), each weight with the digits that give its float32 back exactly.
 
     training : settings to record with it, e.g. {"seed": 1, "optimizer": "adam"}.
+    Raises TypeError for another module.
     """
+    if not isinstance(model, MLP):
+        raise TypeError(f"save writes an MLP, got {type(model).__name__}; keep a module of your own with "
+                        "torch.save(model.state_dict(), path), or as ONNX with export.to_onnx(model, path)")
     net = {
         "hidden": list(model.widths),
         "activation": model.activation,

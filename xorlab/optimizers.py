@@ -30,8 +30,9 @@ class Optimizer:
     options: dict = field(hash=False)
 
     def __init__(self, name, lr=0.1, label=None, **options):
-        if name not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+        if not isinstance(name, str) or name not in OPTIMIZERS:
+            given = repr(name) if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
+            raise ValueError(f"optimizer must be an Optimizer or one of {', '.join(OPTIMIZERS)}, got {given}")
         if isinstance(lr, bool) or not isinstance(lr, (int, float, np.number)) or not (np.isfinite(lr) and lr > 0):
             raise ValueError(f"lr must be a positive number, got {lr!r}")
         extra = "".join(f", {key} {value}" for key, value in options.items())
@@ -51,6 +52,11 @@ class Optimizer:
         return kind(parameters, lr=self.lr, **{**usual, **self.options, **form})
 
 
-def as_optimizer(given, lr=0.1):
-    """Return an Optimizer for a name, or the Optimizer itself."""
-    return given if isinstance(given, Optimizer) else Optimizer(given, lr)
+def as_optimizer(given, lr=None):
+    """Return an Optimizer for a name and a rate (None means 0.1), or the Optimizer itself, which has its own rate."""
+    if not isinstance(given, Optimizer):
+        return Optimizer(given, 0.1 if lr is None else lr)
+    if lr is not None:
+        raise ValueError(f"{given.label} has its own rate, {given.lr:g}, and lr={lr!r} was given too; "
+                         "leave lr out or set it in the Optimizer")
+    return given

@@ -152,20 +152,19 @@ def _train(population, stepper, epochs, batch_size, seed, steps):
     n = population.points.shape[1]
     every = max(1, math.ceil(epochs / SEEN))
     order = torch.Generator().manual_seed(seed)
-    seen, losses, done = [], [], 0
+    noted, done = [], 0
     try:
         for epoch in steps:
             if epoch % every == 0:
-                seen.append(epoch)
-                losses.append(population.losses())
+                noted.append((epoch, population.losses()))      # both or neither, when an interrupt comes
             for batch in batches(n, batch_size, order):
                 population.gradients(batch)
                 stepper.step()
             done = epoch + 1
     except KeyboardInterrupt:
         pass
-    seen.append(done)
-    losses.append(population.losses())
+    noted.append((done, population.losses()))
+    seen, losses = zip(*noted, strict=True)
     return done, np.array(seen), np.array(losses)
 
 

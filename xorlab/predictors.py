@@ -4,34 +4,30 @@ A predictor is a callable from float32 (n, ...) inputs to float32 (n,) outputs, 
 A predictor over a quantized model also has `codes(q)`, `input` and `output`. A student's own function from
 points to outputs is a predictor too: `compare` and `plots` take any callable.
 """
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import data, files, ports, runtimes, sandbox, tflite_file
 from xorlab.rules import Affine
-from xorlab.streams import quiet, say
+from xorlab.streams import say
 
-LITERT_KERNELS = {                                  # runtime -> LiteRT's name for that set of kernels
-    "xnnpack": "AUTO",                              # LiteRT's default: hand over to XNNPACK
-    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
-    "reference": "BUILTIN_REF",
-}
-RUNTIMES = (*LITERT_KERNELS, "tflm")
+LITERT_KERNELS, RUNTIMES = runtimes.LITERT_KERNELS, runtimes.RUNTIMES       # this module's names for those who call it
 
 
 class Predictor:
-    """A float model: p(x: float32 (n, ...)) -> float32 (n,), or (n, classes).
+    """A model over real numbers: p(x: float32 (n, ...)) -> float32 (n,), or (n, classes).
 
     run : function from a float32 batch to an array (n,), (n, 1) or (n, classes).  name : what tables call it.
-    sample : the shape of one input, e.g. (2,); None if the model does not say.
+    sample : the shape of one input, e.g. (2,), None in it where any length goes; None if the model does not say.
     """
 
-    def __init__(self, run, name, sample=None):
+    def __init__(self, run: Callable, name: str, sample: tuple | None = None):
         self._run, self.name, self.sample = run, name, sample
 
-    def __call__(self, x):
+    def __call__(self, x) -> np.ndarray:
         say(data.point_notes(x))            # codes belong into codes(q)
         x = data.points(x)
         self._check_shape(x)
@@ -39,23 +35,33 @@ class Predictor:
 
     def _check_shape(self, x):
         # needed: the converter's RESHAPE lets TFLite take (4, 3) for a two-input model and answer 6 times
-        if self.sample is not None and x.shape[1:] != self.sample:
-            raise ValueError(f"{self.name} takes inputs of shape {('n', *self.sample)}, got {x.shape}".replace("'", ""))
+        if self.sample is None:
+            return
+        given = x.shape[1:]
+        if given == self.sample:
+            return
+        if len(given) != len(self.sample) or any(
+                length not in (None, there) for length, there in zip(self.sample, given, strict=True)):
+            shape = ", ".join(["n", *("any" if length is None else str(length) for length in self.sample)])
+            raise ValueError(f"{self.name} takes inputs of shape ({shape}), got {x.shape}")
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name}>"
 
 
 class QuantizedPredictor(Predictor):
-    """A model whose inputs and outputs are integer codes.
+    """A model whose input and output are both integer codes with a scale.
 
     codes(q) takes and returns codes in the model's own dtypes; input and output are the `Affine` maps
     between codes and real numbers. Calling the predictor quantizes, runs and dequantizes.
     """
 
-    def __init__(self, run_codes, name, sample, input, output):
-        super().__init__(lambda x: self.output.dequantize(self.codes(self.input.quantize(x))), name, sample)
+    def __init__(self, run_codes: Callable, name: str, sample: tuple | None, input: Affine, output: Affine):
+        super().__init__(self._through_codes, name, sample)
         self._run_codes, self.input, self.output = run_codes, input, output
+
+    def _through_codes(self, x):
+        return self.output.dequantize(self.codes(self.input.quantize(x)))
 
     def codes(self, q):
         """Run the model on integer codes (n, ...) of its input dtype; return its output codes (n,) or (n, classes)."""
@@ -71,23 +77,83 @@ def from_torch(model, name="PyTorch"):
     """Make a predictor of a PyTorch module, run in eval mode without gradients."""
     import torch
 
+    from xorlab.models import set_mode
+
     def run(x):
         training = model.training
-        model.eval()
+        set_mode(model, training=False)
         try:
             with torch.no_grad():
                 return model(torch.from_numpy(x)).numpy()
         except RuntimeError as error:
             raise ValueError(f"{name} cannot take inputs of shape {x.shape}: {_first_line(error)}") from None
         finally:
-            model.train(training)
+            set_mode(model, training)
 
     return Predictor(run, name)
 
 
-def from_keras(model, name="Keras"):
-    """Make a predictor of a Keras model."""
-    return Predictor(lambda x: np.asarray(model(x, training=False)), name, tuple(model.input_shape[1:]))
+def from_keras(model, name="Keras", *, output: str | None = None) -> Predictor:
+    """Make a predictor of a built Keras model with one input.
+
+    output : the name of the output that it answers with, where the model has several.
+    A model with a fixed batch, such as 4, runs so many inputs at a time.
+    Raises TypeError for what is no Keras model; ValueError for one that is not built, has several inputs, or several
+    outputs of which none is chosen.
+    """
+    if not (callable(model) and hasattr(model, "built")):
+        raise TypeError(f"{name} must be a Keras model, got {type(model).__name__}; load a saved one with "
+                        "keras.models.load_model(path)")
+    if not model.built:
+        raise ValueError(f"{name} is not built yet; give it an input layer, keras.Input((2,)), or call "
+                         "model.build((None, 2))")
+    entries, exits = (_keras_ports(model, what) for what in ("input", "output"))
+    if not (entries and exits):                     # a subclass of Model does not say what its ends are
+        if output is not None:
+            raise ValueError(f"{name} does not name its outputs; leave output out")
+        return Predictor(lambda x: np.asarray(model(x, training=False)), name)
+    entry, taken = entries[ports.chosen(entries, "input", name)], ports.chosen(exits, "output", name, output)
+
+    keyed = isinstance(_keras_ends(model, "input"), dict)
+
+    def call(x):
+        made = model({entry.name: x} if keyed else x, training=False)
+        if isinstance(made, dict):
+            made = made[exits[taken].name]
+        elif isinstance(made, list | tuple):
+            made = made[taken]
+        return [np.asarray(made)]
+
+    return _over_reals(call, name, entry, exits[taken])
+
+
+def _keras_ports(model, what):
+    """Return the Ports of a Keras model's "input" or "output", by their keys if it has a dict of them.
+
+    [] if it does not say.  Elsewhere an output is called as its layer is: a tensor's own name means nothing.
+    """
+    ends = _keras_ends(model, what)
+    if isinstance(ends, dict):
+        named = ends.items()
+    else:
+        named = zip(getattr(model, f"{what}_names", None) or [tensor.name for tensor in ends], ends, strict=True)
+    return [ports.Port(name, tensor.name, _keras_type(tensor), tuple(tensor.shape)) for name, tensor in named]
+
+
+def _keras_ends(model, what):
+    """Return the tensors of one side of a Keras model: a dict if it was made with one, else a list."""
+    try:
+        ends = getattr(model, what)
+        if isinstance(ends, dict):
+            return ends
+    except (AttributeError, ValueError):            # a Sequential says it in the plural only
+        pass
+    return getattr(model, f"{what}s", None) or []
+
+
+def _keras_type(tensor):
+    kind = getattr(tensor.dtype, "name", tensor.dtype)              # Keras 2 gives TensorFlow's type, Keras 3 a name
+    return np.dtype("float32" if kind == "bfloat16" else kind)      # NumPy has no bfloat16; Keras turns one into it
 
 
 def from_sklearn(estimator, name="scikit-learn"):
@@ -118,51 +184,97 @@ def from_sklearn(estimator, name="scikit-learn"):
     return Predictor(lambda x: estimator.predict_proba(x)[:, 1 if two else slice(None)], name, sample)
 
 
-def from_onnx(path, name="ONNX Runtime"):
+ONNX_TYPES = {"float": "float32", "double": "float64"}          # where NumPy has another name
+
+
+def from_onnx(path, name="ONNX Runtime", *, output: str | None = None) -> Predictor:
     """Make a predictor of an ONNX file with one input, run by ONNX Runtime on the CPU.
 
-    Raises FileNotFoundError, or ValueError if the file is not a sound ONNX model.
+    output : the name of the output that it answers with, where the file has several.
+    A file with a fixed batch runs so many inputs at a time; an input of integers takes whole numbers.
+    Raises FileNotFoundError; ValueError, in ONNX Runtime's own words, if it cannot run the file, or if that has
+    several inputs, or several outputs of which none is chosen.
     """
     import onnxruntime
 
     path = files.existing_file(path, "ONNX")
     one_thread = onnxruntime.SessionOptions()
     one_thread.intra_op_num_threads = 1             # nets this small only wait for a second thread
+    one_thread.log_severity_level = 4               # what it has to say comes with the error
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), one_thread, providers=["CPUExecutionProvider"])
     except Exception as error:                      # ONNX Runtime has no public base class for its errors
         raise ValueError(f"{path} is not a model that ONNX Runtime can run: {_first_line(error)}") from None
-    ports = session.get_inputs()
-    if len(ports) != 1:
-        raise ValueError(f"{path} has {len(ports)} inputs; a predictor has one")
-    return Predictor(lambda x: session.run(None, {ports[0].name: x})[0], name, tuple(ports[0].shape[1:]))
+    entries, exits = ([_onnx_port(end) for end in ends] for ends in (session.get_inputs(), session.get_outputs()))
+    entry, exit_ = entries[ports.chosen(entries, "input", path)], exits[ports.chosen(exits, "output", path, output)]
+
+    def call(x):
+        try:
+            return session.run([exit_.name], {entry.name: x})
+        except Exception as error:
+            raise ValueError(f"{path} cannot run inputs of shape {x.shape}: {_first_line(error)}") from None
+
+    return _over_reals(call, name, entry, exit_)
 
 
-def from_tflite(path, runtime="xnnpack", name=None):
-    """Make a predictor of a TFLite file with one input and one output, on a chosen runtime.
+def _onnx_port(end):
+    kind = end.type.removeprefix("tensor(").removesuffix(")")
+    try:
+        dtype = np.dtype(ONNX_TYPES.get(kind, kind))
+    except TypeError:
+        dtype = None
+    problem = "" if dtype is not None and dtype.kind in "fiub" else (
+        f"is a {end.type}, and a predictor takes and gives tensors of numbers")
+    shape = tuple(length if isinstance(length, int) else None for length in end.shape or ())
+    return ports.Port(end.name, end.name, dtype, shape, problem=problem)
+
+
+def _over_reals(call, name, entry, exit_):
+    """Make a Predictor of a function from an array to a list of one, between two Ports."""
+    batch = entry.shape[0] if entry.shape else None
+
+    def run(x):
+        (out,) = runtimes.in_groups(call, batch, [entry.encode(x)], [str(exit_)])
+        # only where the shape of inputs is known: else an axis too many could come from the inputs
+        return exit_.decode(_rows(out, exit_, name) if entry.shape else out)
+
+    return Predictor(run, name, entry.shape[1:] or None)
+
+
+def from_tflite(path, runtime="xnnpack", name=None, *, output: str | None = None) -> Predictor:
+    """Make a predictor of a TFLite file with one input, on a chosen runtime.
 
     runtime : "xnnpack" (LiteRT's default), "builtin" or "reference" (LiteRT's other two sets of kernels), or
         "tflm" (TFLite Micro, Linux x86-64 only), which runs one sample at a time.
-    Returns a QuantizedPredictor if the model's input and output are integers, else a Predictor.
-    Raises ValueError for an unknown runtime or a damaged file, FileNotFoundError if there is none, and
-    ImportError where TFLite Micro cannot be installed.
+    output : the name of the output that it answers with, where the file has several.
+
+    Returns a QuantizedPredictor, which has `codes`, if both ends are integers with a scale. Any other file gives a
+    Predictor over real numbers: an integer end with a scale is quantized or dequantized, one without (the ids of
+    words, the number of a class) takes and gives whole numbers.
+    A file for batches of one size runs in such batches, for its answers may depend on it. A file that keeps state
+    (variable tensors) starts each batch of its own size, mostly one sample, with that state cleared.
+    Bytes that this process did not make run in a helper process (see sandbox), so that no file can end this one.
+
+    Raises FileNotFoundError; ImportError where TFLite Micro cannot be installed; ValueError for an unknown runtime, a
+    damaged file, ends that a predictor cannot have, and a file that the runtime refuses, with its own reason.
+
+    >>> from xorlab import models
+    >>> from_tflite(models.reference_file("relu-2-4-1", "int8.tflite"), "reference")
+    <QuantizedPredictor int8 on reference>
     """
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
-    path = files.existing_file(path, "TFLite")
-    content = path.read_bytes()
-    try:
-        # LiteRT verifies the flatbuffer and TFLite Micro does not, so LiteRT opens every file first
-        litert = _litert_interpreter(content, LITERT_KERNELS.get(runtime, "BUILTIN_REF"))
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a TFLite model that LiteRT can run: {_first_line(error)}") from None
-    entry, exit_ = litert.get_input_details()[0], litert.get_output_details()[0]
-    run = _tflm_batch(content, path) if runtime == "tflm" else _litert_batch(litert, entry["index"], exit_["index"])
+    runtimes.require(runtime)
+    content, graph = tflite_file.content_and_graph(path)
+    entry, exit_, plan = ports.plan_of(graph, runtime, path, output)
+    session = sandbox.opened(content, plan, path)
     name = name or f"{Path(path).stem} on {runtime}"
-    sample = tuple(map(int, entry["shape"][1:]))
-    if all(np.issubdtype(port["dtype"], np.integer) for port in (entry, exit_)):
-        return QuantizedPredictor(run, name, sample, _affine(entry), _affine(exit_))
-    return Predictor(run, name, sample)
+    sample = (entry.made if runtime == "tflm" else entry.shape)[1:]
+
+    def run(values):
+        return _rows(session.run(values)[0], exit_, path)
+
+    if entry.affine and exit_.affine:
+        return QuantizedPredictor(run, name, sample, entry.affine, exit_.affine)
+    return Predictor(lambda x: exit_.decode(run(entry.encode(x))), name, sample)
 
 
 def from_integer(net, name=None):
@@ -232,67 +344,6 @@ def name_of(predictor):
     return getattr(predictor, "name", None) or getattr(predictor, "__name__", type(predictor).__name__)
 
 
-def _litert_interpreter(content, kernels):
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    with quiet():
-        interpreter = Interpreter(
-            model_content=content, num_threads=1, experimental_op_resolver_type=OpResolverType[kernels])
-        interpreter.allocate_tensors()
-    return interpreter
-
-
-def _litert_batch(interpreter, entry, exit_):
-    """Run a whole batch in one call, by resizing the input tensor when the batch size changes."""
-    allocated = None                # kept here: asking the interpreter takes longer than a small net
-
-    def run(x):
-        nonlocal allocated
-        if x.shape != allocated:
-            with quiet():
-                interpreter.resize_tensor_input(entry, x.shape)
-                interpreter.allocate_tensors()
-            allocated = x.shape
-        interpreter.set_tensor(entry, x)
-        interpreter.invoke()
-        return interpreter.get_tensor(exit_)
-
-    return run
-
-
-def _tflm_batch(content, path):
-    """Run samples one by one: TFLite Micro plans its memory for a single sample."""
-    try:
-        from tflite_micro.python.tflite_micro import runtime
-    except ImportError:
-        raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only; "
-                          "use another runtime here: " + ", ".join(LITERT_KERNELS)) from None
-    refusal = None
-    with quiet():
-        try:
-            interpreter = runtime.Interpreter.from_bytes(content)
-        except RuntimeError as error:       # raised after the block, which would replay TFLite Micro's own lines
-            refusal = _first_line(error)
-    if refusal:
-        raise ValueError(f"{path} is not a model that TFLite Micro can run: {refusal}; it lacks an operator or takes "
-                         "it in other types only, as with float16 weights")
-
-    def run(x):
-        def one(sample):
-            interpreter.set_input(sample, 0)
-            interpreter.invoke()
-            return interpreter.get_output(0)[0]
-
-        return np.array([one(x[i : i + 1]) for i in range(len(x))])
-
-    return run
-
-
-def _affine(port):
-    scale, zero_point = port["quantization"]
-    return Affine(float(scale), int(zero_point), port["dtype"])
-
-
 def _one_row_each(out, n):
     """Drop a trailing axis of length 1 and check that there is one row for each of n inputs."""
     out = np.asarray(out)
@@ -301,6 +352,20 @@ def _one_row_each(out, n):
     if out.ndim not in (1, 2) or len(out) != n:
         raise ValueError(f"the model returned shape {out.shape} for {n} inputs; expected ({n},) or ({n}, classes)")
     return out
+
+
+def _rows(out, port, path):
+    """Drop the axes of length 1 that convolutions leave behind the first: (n, 1, 1, 10) is (n, 10).
+
+    Raises ValueError if more than a row of numbers is left for each sample.
+    """
+    if out.ndim <= 2:
+        return out
+    lengths = [length for length in out.shape[1:] if length != 1]
+    if len(lengths) > 1:
+        raise ValueError(f"{path}: output {port} came out with shape {out.shape}; a predictor answers with a number, "
+                         "or a row of numbers, for each sample")
+    return out.reshape(len(out), *lengths)
 
 
 def _first_line(error):

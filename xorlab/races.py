@@ -10,6 +10,7 @@ from xorlab.tables import Table, Tabular
 SOLVED = 0.01       # an MSE below this puts every corner within sqrt(4 * 0.01) = 0.2 of its label
 MISSED = 0.2        # a corner whose output is farther than this from its label is missed
 GAP = 0.01          # losses farther apart than this belong to different plateaus
+PLATEAUS = ("loss", "starts", "corners missed", "corners look alike", "flat units, mean")
 CORNERS = ("00", "01", "10", "11")
 
 
@@ -87,7 +88,7 @@ class Entry:
         rows = [self._plateau(group) for group in np.split(left, cuts) if len(group)]
         if self.diverged.any():
             rows.append(("NaN or infinite", f"{self.diverged.sum():,}", "-", "-", "-"))
-        return Table(("loss", "starts", "corners missed", "corners look alike", "flat units, mean"), tuple(rows))
+        return Table(PLATEAUS, tuple(rows))
 
     def _plateau(self, group):
         y = data.corners()[1][:, None]
@@ -118,6 +119,11 @@ class Race(Tabular):
     def table(self):
         header = ("optimizer", "starts", "epochs", "solved", "95 % interval", "epochs to solve", "diverged")
         return Table(header, tuple(map(_row, self.entries)))
+
+    def plateaus(self):
+        """Return every entry's `plateaus()` in one Table, the optimizer before each row."""
+        rows = ((entry.label, *row) for entry in self.entries for row in entry.plateaus().rows)
+        return Table(("optimizer", *PLATEAUS), tuple(rows))
 
 
 def _row(entry):

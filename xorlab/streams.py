@@ -2,40 +2,49 @@
 import os
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
+
+_ONE_THREAD = threading.RLock()         # two that redirect one descriptor would restore each other's
 
 
 @contextmanager
 def quiet():
     """Hold native stderr (TensorFlow, LiteRT, XNNPACK) back; replay it if the block raises.
 
+    Yields a function that returns the text held so far: a runtime's own words.
     Records of Python's logging up to warnings are dropped: in a notebook they do not pass through native stderr.
     C++ libraries write to file descriptor 2 directly, past `sys.stderr`, so the descriptor itself is
     redirected to a temporary file. The descriptor belongs to the whole process: while the block runs,
-    other threads' native messages are held back too.
+    other threads' native messages are held back too, and another thread's block waits.
     """
     # here: with all that it imports, it would double the time that importing xorlab takes
     import logging
 
-    sys.stderr.flush()
-    saved = os.dup(2)
-    disabled = logging.root.manager.disable
-    logging.disable(max(disabled, logging.WARNING))
-    try:
-        with tempfile.TemporaryFile() as held:
-            os.dup2(held.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                _restore(saved)
-                held.seek(0)
-                sys.stderr.write(held.read().decode(errors="replace"))
-                raise
-            finally:
-                _restore(saved)
-    finally:
-        logging.disable(disabled)
-        os.close(saved)
+    with _ONE_THREAD:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        disabled = logging.root.manager.disable
+        logging.disable(max(disabled, logging.WARNING))
+        try:
+            with tempfile.TemporaryFile() as held:
+                os.dup2(held.fileno(), 2)
+                try:
+                    yield lambda: _text_of(held)
+                except BaseException:
+                    _restore(saved)
+                    sys.stderr.write(_text_of(held))
+                    raise
+                finally:
+                    _restore(saved)
+        finally:
+            logging.disable(disabled)
+            os.close(saved)
+
+
+def _text_of(held):
+    held.seek(0)                # reading leaves the place, which native writers share, at the end again
+    return held.read().decode(errors="replace")
 
 
 def _restore(saved):

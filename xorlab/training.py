@@ -1,5 +1,6 @@
 """Training: one net in plain PyTorch, or a race of thousands of starts."""
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import joblib
@@ -13,9 +14,11 @@ from xorlab.optimizers import Optimizer, as_optimizer
 from xorlab.population import LANES, Population, batches, train
 from xorlab.qat import rounded
 from xorlab.races import SOLVED, Entry, Race
-from xorlab.streams import progress
+from xorlab.streams import progress, say
 
-LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
+LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy,
+          "cross_entropy": nn.functional.cross_entropy}
+RACED = ("mse", "bce")      # losses of a net with one output
 BLOCK = 4096        # starts trained side by side in one process: more no longer fit into a core's cache
 MERGED = 0.05       # two corners whose hidden activations all differ by less look alike to the output layer
 FLAT = 0.05         # a unit with less than this share of its activation's steepest slope is called flat
@@ -46,38 +49,94 @@ class History:
                 f"{self.loss} from {self.losses[0]:.3f} to {self.final_loss:.2g}")
 
 
-def fit(model, x, y, *, optimizer="adam", lr=0.1, epochs=10_000, seed=0, loss="mse", batch_size=None, watch=None):
+def fit(model, x, y, *, optimizer="adam", lr=None, epochs=10_000, seed=0, loss="mse", batch_size=None, watch=None):
     """Train a model in place and return its History.
 
-    model : a module from (n, 2) to probabilities (n, 1), left in eval mode.
-    x : (n, 2) points.  y : (n,) labels.
-    optimizer : a name in optimizers.OPTIMIZERS, trained at rate `lr` (> 0), or an Optimizer, which has its own rate.
-    epochs : passes over the data (> 0).  loss : "mse" or "bce".
+    model : a module from points to probabilities (n, 1), or for "cross_entropy" to scores (n, classes); left in eval
+        mode.
+    x : (n, ...) points; (n, 2) for an MLP.  y : (n,) labels; for "cross_entropy" class numbers 0, 1, 2, ...
+    optimizer : a name in optimizers.OPTIMIZERS, trained at rate `lr` (> 0; None means 0.1), or an Optimizer, which has
+        its own rate.
+    epochs : passes over the data (> 0).  loss : "mse", "bce", or "cross_entropy" (which applies softmax itself).
     batch_size : points a step; None means all of them (full batch).
     seed : orders the mini-batches; it has no effect on full batches or initial weights.
     watch : a function called as watch(epoch, model) before each epoch's steps, e.g. to keep frames of a film.
+    Prints a sentence about labels or outputs that are allowed but seldom meant.
     Raises ValueError for settings outside these, and FloatingPointError if the loss becomes NaN.
+
+    >>> net = models.MLP(3, seed=1)
+    >>> print(fit(net, *data.corners(), epochs=400))
+    adam, rate 0.1, 400 epochs: mse from 0.255 to 0.00026
     """
     optimizer = as_optimizer(optimizer, lr)
-    _check_settings(epochs, loss, batch_size)
-    x = torch.from_numpy(data.points(x, columns=2))
-    y = torch.from_numpy(data.labels(y, len(x)))[:, None]
-    stepper = optimizer.make(model.parameters())
-    measure = LOSSES[loss]
-    order = torch.Generator().manual_seed(seed)
+    _check_settings(LOSSES, epochs, loss, batch_size, seed)
+    x = torch.from_numpy(data.points(x, columns=2 if isinstance(model, models.MLP) else None))
+    y = torch.from_numpy(_targets(y, len(x), loss))
+    say(_notes(_first_outputs(model, x), y, loss))
+    stepper = optimizer.make(_trained_parameters(model))
+    order = torch.Generator().manual_seed(int(seed))
     losses = np.empty(epochs, np.float32)
-    model.train()
+    models.set_mode(model, training=True)
     for epoch in progress(range(epochs), optimizer.label):
         if watch is not None:
             watch(epoch, model)
         try:
-            losses[epoch] = _one_epoch(model, x, y, stepper, measure, batches(len(x), batch_size, order))
+            losses[epoch] = _one_epoch(model, x, y, stepper, loss, batches(len(x), batch_size, order))
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} in epoch {epoch:,} of {optimizer.label}; try a lower rate") from None
-    model.eval()
+    models.set_mode(model, training=False)
     with torch.no_grad():
-        final_loss = measure(model(x), y).item()
+        final_loss = _measured(loss, model(x), y).item()
     return History(losses, final_loss, optimizer, loss)
+
+
+def _targets(y, n, loss):
+    """Check labels; return what the loss compares outputs with: float32 (n, 1), or class numbers int64 (n,)."""
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        raise ValueError(f"labels must be one number a point, of shape ({n},), got shape {np.shape(y)}; where each row "
+                         'marks a class (one-hot), give y.argmax(axis=1) and loss="cross_entropy"')
+    y = data.labels(y, n)
+    if loss == "cross_entropy":
+        wrong = y[(y < 0) | (y != np.floor(y))]
+        if len(wrong):
+            raise ValueError(f'loss="cross_entropy" needs labels that are class numbers 0, 1, 2, ..., got {wrong[0]:g}')
+        return y.astype(np.int64)
+    if loss == "bce" and data.label_notes(y):
+        raise ValueError(f'loss="bce" needs labels from 0 to 1. {data.label_notes(y)[0]}')
+    return y[:, None]
+
+
+def _first_outputs(model, x):
+    """Return the untrained model's outputs, in eval mode, so that a model which cannot take x is told before work."""
+    models.set_mode(model, training=False)
+    try:
+        return model(x)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the model cannot take points of shape {tuple(x.shape)} in float32: {reason}") from error
+
+
+def _notes(outputs, y, loss):
+    """Check that a model's outputs suit the loss; return sentences about what is allowed but seldom meant."""
+    _check_shape(outputs, y)
+    last = outputs.grad_fn.name().removesuffix("Backward0").lower() if outputs.grad_fn else ""
+    if loss == "cross_entropy":
+        if y.max() >= outputs.shape[1]:
+            raise ValueError(f"the model gives {outputs.shape[1]} scores, for classes 0 to {outputs.shape[1] - 1}, "
+                             f"but there is a label {y.max()}")
+        if last in ("softmax", "sigmoid"):
+            return [f"The model ends in a {last}, and cross_entropy applies softmax itself: leave the model's own out, "
+                    "or the loss cannot come near 0."]
+    elif last == "sigmoid":
+        return data.label_notes(y.numpy())
+    return []
+
+
+def _trained_parameters(model):
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"{type(model).__name__} has no weights to train: none, or all with requires_grad=False")
+    return parameters
 
 
 def fit_qat(model, x, *, weight_bits=8, granularity="per_channel", epochs=300, lr=0.02):
@@ -151,7 +210,7 @@ def _imitate(answers, wanted, learned, optimizer, epochs, label):
     return losses, best
 
 
-def _one_epoch(model, x, y, stepper, measure, index_batches):
+def _one_epoch(model, x, y, stepper, loss, index_batches):
     """Take one step a mini-batch; return the mean loss over the points before their steps."""
     total = 0.0
     for batch in index_batches:
@@ -159,18 +218,41 @@ def _one_epoch(model, x, y, stepper, measure, index_batches):
         stepper.zero_grad()
         outputs = model(points)
         _check_outputs(outputs, targets)
-        value = measure(outputs, targets)
+        value = _measured(loss, outputs, targets)
         value.backward()
         stepper.step()
         total += value.item() * len(outputs)
     return total / len(x)
 
 
+def _measured(loss, outputs, targets):
+    """Return the loss; for "bce", where outputs are no probabilities, a sentence in place of PyTorch's riddle."""
+    try:
+        return LOSSES[loss](outputs, targets)
+    except RuntimeError:
+        low, high = outputs.min().item(), outputs.max().item()
+        if loss != "bce" or 0 <= low <= high <= 1:
+            raise
+        raise ValueError(f'loss="bce" needs probabilities, but the model\'s outputs go from {low:.2g} to {high:.2g}; '
+                         "end it with nn.Sigmoid()") from None
+
+
 def _check_outputs(outputs, y):
-    if outputs.shape != y.shape:          # PyTorch would broadcast (n,) against (n, 1) to (n, n)
-        raise ValueError(f"the model must return shape {tuple(y.shape)}, got {tuple(outputs.shape)}")
+    _check_shape(outputs, y)
     if not outputs.isfinite().all():      # here, because the BCE loss stops at NaN with a riddle
         raise FloatingPointError("the model's output became NaN or infinite")
+
+
+def _check_shape(outputs, y):
+    """Compare the shape of outputs with their targets': numbers of the same shape, or int64 (n,) class numbers."""
+    shape = tuple(outputs.shape)
+    if y.dtype == torch.int64:
+        if len(shape) != 2 or len(outputs) != len(y) or shape[1] < 2:
+            raise ValueError(f'for loss="cross_entropy" the model must return a score for each class, shape '
+                             f"({len(y)}, classes), got {shape}")
+    elif shape != tuple(y.shape):         # PyTorch would broadcast (n,) against (n, 1) to (n, n)
+        hint = '; scores of classes need loss="cross_entropy"' if len(shape) == 2 and shape[1] > y.shape[1] else ""
+        raise ValueError(f"the model must return shape {tuple(y.shape)}, got {shape}{hint}")
 
 
 def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, activation="sigmoid", seed=0,
@@ -189,9 +271,10 @@ def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, ac
     (Ctrl-C, the stop button) returns what was reached.
     Raises ValueError for settings outside these.
     """
-    optimizers = [optimizers] if isinstance(optimizers, str | Optimizer) else list(optimizers)
-    optimizers = [as_optimizer(given) for given in optimizers]
-    x, y = _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batch_size, device)
+    several = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)
+    optimizers = [as_optimizer(given) for given in (optimizers if several else [optimizers])]
+    _check_settings(RACED, epochs, loss, batch_size, seed)
+    x, y = _check_race(optimizers, x, y, starts, hidden, activation, loss, threshold, device)
     settings = {"x": x, "y": y, "epochs": epochs, "hidden": hidden, "activation": activation, "seed": seed,
                 "loss": loss, "batch_size": batch_size, "threshold": threshold, "device": device}
     workers = joblib.effective_n_jobs(None)
@@ -269,7 +352,7 @@ def _merge(entries):
     return replace(whole[0], **along)
 
 
-def _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batch_size, device):
+def _check_race(optimizers, x, y, starts, hidden, activation, loss, threshold, device):
     """Check a race's settings before any work; return the data as float32 arrays."""
     if not optimizers:
         raise ValueError("a race needs at least one optimizer, got none")
@@ -277,7 +360,8 @@ def _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batc
     if len(set(labels)) < len(labels):
         raise ValueError(f"every optimizer needs a label of its own, got {', '.join(labels)}; set label=...")
     _check_count("starts", starts)
-    _check_settings(epochs, loss, batch_size)
+    if not threshold > 0:                                   # NaN neither
+        raise ValueError(f"threshold must be a loss above 0, got {threshold!r}")
     models.MLP(hidden, activation, seed=0)                  # says what is wrong with the net
     if str(device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError('device="cuda" needs a GPU that PyTorch can use, and there is none here; leave it out')
@@ -285,13 +369,17 @@ def _check_race(optimizers, x, y, starts, epochs, hidden, activation, loss, batc
         raise ValueError("give both x and y, or neither for the four corners")
     x, y = data.corners() if x is None else (x, y)
     x = data.points(x, columns=2)
-    return x, data.labels(y, len(x))
+    y = _targets(y, len(x), loss)[:, 0]
+    say(data.label_notes(y))                                # an MLP ends in a sigmoid
+    return x, y
 
 
-def _check_settings(epochs, loss, batch_size):
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+def _check_settings(losses, epochs, loss, batch_size, seed):
+    if loss not in list(losses):
+        raise ValueError(f"loss must be one of {', '.join(losses)}, got {loss!r}")
     _check_count("epochs", epochs)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"seed must be a whole number, got {seed!r}")
     if batch_size is not None:
         _check_count("batch_size", batch_size)
 

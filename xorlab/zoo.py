@@ -1,9 +1,8 @@
 """A small zoo of nets that read handwritten digits: dense1 to dense4, named for their number of layers."""
 import numpy as np
-import torch
 from torch import nn
 
-from xorlab import data
+from xorlab import data, training
 from xorlab.models import seeded
 
 HIDDEN = {"dense1": (), "dense2": (32,), "dense3": (32, 32), "dense4": (32, 32, 32)}
@@ -28,15 +27,10 @@ def trained(name, *, seed=0):
 
     seed : of the initial weights and of the order of mini-batches.
     """
-    model, order = net(name, seed=seed), torch.Generator().manual_seed(seed)
-    x, y = map(torch.from_numpy, digits()[:2])
-    stepper = torch.optim.Adam(model.parameters(), lr=RATE)
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(x), generator=order).split(BATCH):
-            stepper.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            stepper.step()
-    return model.eval()
+    model = net(name, seed=seed)
+    x, y, _, _ = digits()
+    training.fit(model, x, y, lr=RATE, epochs=EPOCHS, batch_size=BATCH, seed=seed, loss="cross_entropy")
+    return model
 
 
 def digits():

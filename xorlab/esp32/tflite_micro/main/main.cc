@@ -7,17 +7,14 @@
 extern "C" const unsigned char model_tflite[];
 
 namespace {
-// more than the arena that TFLite Micro reports for this file on a computer, where pointers are twice as long
+// @ARENA_SOURCE@
 alignas(16) uint8_t arena[@ARENA@];
 }
 
 extern "C" void app_main()
 {
-    tflite::MicroMutableOpResolver<4> operators;
-    operators.AddFullyConnected();
-    operators.AddLogistic();
-    operators.AddRelu();
-    operators.AddReshape();
+    tflite::MicroMutableOpResolver<@COUNT@> operators;
+@OPERATORS@
     tflite::MicroInterpreter interpreter(tflite::GetModel(model_tflite), operators, arena, sizeof arena);
     if (interpreter.AllocateTensors() != kTfLiteOk) {
         std::printf("the arena is too small or an operator is missing\n");
