@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import codegen, files, ports
+from xorlab import codegen, data, files, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
 from xorlab.streams import progress
@@ -233,8 +233,7 @@ class Firmware(Tabular):
     def _every_input(self):
         width = self.net.width
         if width <= 2 and 256**width * self._branches() <= BRANCHES:
-            codes = np.arange(-128, 128, dtype=np.int8)
-            return np.stack(np.meshgrid(*[codes] * width, indexing="ij"), axis=-1).reshape(-1, width)
+            return data.code_inputs((width,)).codes
         return np.random.default_rng(0).integers(-128, 128, (SAMPLE, width), dtype=np.int8)
 
     def _branches(self):
