@@ -11,7 +11,7 @@ from _measure import report, side_by_side
 
 from xorlab import compiler, data, models, predictors
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES
+from xorlab.integer.rules import RULES
 
 
 def main():

@@ -6,15 +6,19 @@ from dataclasses import replace
 import numpy as np
 
 from xorlab import predictors
-from xorlab.rules import CODES, RULES, SIGMOID_CODES, Affine, Layer, Logistic, Relu
+from xorlab.integer.affine import CODES, SIGMOID_CODES, Affine
+from xorlab.integer.operators import FullyConnected, Logistic, Relu
+from xorlab.integer.rules import RULES
 
 
 def candidates():
     """Return {name: Rule}: every rule, and every rule's rounding with the factors as each other one prepares them."""
     rules = {name: RULES[name] for name in ("tflm", "ruy", "single", "reference", "xnnpack")}
-    return rules | {f"{name} with the factors of {other}": replace(rule, scales=RULES[other].scales, alone=None)
+    dense = {name: rule.kernels[FullyConnected] for name, rule in rules.items()}
+    return rules | {f"{name} with the factors of {other}": replace(
+                        rule, kernels=rule.kernels | {FullyConnected: replace(dense[name], factors=dense[other].factors)})
                     for name, rule in rules.items() for other in ("tflm", "ruy", "xnnpack")
-                    if rule.scales != RULES[other].scales}
+                    if dense[name].factors != dense[other].factors}
 
 
 def near_tie(rng):
@@ -33,14 +37,14 @@ def layers(rng):
         source, target, worth = near_tie(rng)
         worth = worth * 2.0 ** -rng.integers(0, 3, channels)
         scales = (worth * target.scale / source.scale).astype(np.float32)
-        yield Layer(rng.integers(1, 6, (12, 1)), rng.integers(-300, 300, 12), scales, source, target)
+        yield FullyConnected(rng.integers(1, 6, (12, 1)), rng.integers(-300, 300, 12), scales, source, target)
 
 
 def relu6_layers(rng):
     """Yield layers with a fused RELU6 whose 6 is nearly a tie."""
     for relu in relu6s(rng):
-        yield Layer(np.array([[3]]), np.array([9]), np.float32([1.0]), Affine(relu.output.scale, 0), relu.output,
-                    relu.output.zero_point, 6.0)
+        yield FullyConnected(np.array([[3]]), np.array([9]), np.float32([1.0]), Affine(relu.output.scale, 0),
+                             relu.output, "RELU6")
 
 
 def relus(rng):
@@ -68,8 +72,8 @@ def logistics(rng):
 
 def answer(rule, step):
     """Return the codes that a rule makes of the 256 input codes: (256,), or (256, units) for a layer."""
-    if isinstance(step, Layer):
-        return rule.requantize(step.accumulate(CODES[:, None]), step)
+    if isinstance(step, FullyConnected):
+        return rule.kernel(step)(step, CODES.astype(np.int8)[None, :, None])[0]
     return rule.table(step)
 
 

@@ -5,7 +5,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from xorlab.rules import SIGMOID_CODES, Affine, Layer, Logistic, Relu
+from xorlab.integer.affine import SIGMOID_CODES, Affine
+from xorlab.integer.operators import FullyConnected, Logistic, Relu
 
 VERSIONS = {"FULLY_CONNECTED": 4, "LOGISTIC": 2, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "QUANTIZE": 1, "DEQUANTIZE": 2}
 PLAIN = {"reshapes": "input", "bias": "tensor", "names": True, "share": False, "float_ends": (False, False),
@@ -13,17 +14,17 @@ PLAIN = {"reshapes": "input", "bias": "tensor", "names": True, "share": False, "
 
 
 def tflite_of(steps, **parts):
-    """Return the content of a TFLite file that runs Layer, Logistic and Relu operators in order.
+    """Return the content of a TFLite file that runs FullyConnected, Logistic and Relu operators in order.
 
     parts : what differs from PLAIN. reshapes : None, or a RESHAPE before each layer with its shape as an "input" or as
         an "option".  bias : what a layer has whose biases are all zero: a "tensor", a third input of "-1", or "none".
         names : of tensors.  share : one buffer for equal contents.  float_ends : QUANTIZE first, DEQUANTIZE last.
     """
     file = _File(**PLAIN | parts)
-    width = steps[0].weights.shape[1] if isinstance(steps[0], Layer) else 1
+    width = steps[0].weights.shape[1] if isinstance(steps[0], FullyConnected) else 1
     file.begin(steps[0].input, width)
     for step in steps:
-        if isinstance(step, Layer):
+        if isinstance(step, FullyConnected):
             width = len(step.weights)
             file.layer(step)
         else:
@@ -71,8 +72,7 @@ class _File:
         elif self.bias == "-1":
             operands.append(-1)
         options = schema.FullyConnectedOptionsT()
-        fused = "RELU6" if layer.ceiling == 6 else "RELU" if layer.lowest == layer.output.zero_point else "NONE"
-        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, fused)
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, layer.activation)
         self.append("FULLY_CONNECTED", layer.output, units, operands, options)
 
     def reshape(self, width):
@@ -173,8 +173,8 @@ def random_steps(rng):
         worth = [scale(10 / usual, 300 / usual) for _ in range(channels)]
         scales = np.float32([w * np.float32(target.scale) / np.float32(source.scale) for w in worth])
         biases = rng.integers(-10_000, 10_000, shape[0]) * (rng.random() < 2 / 3)
-        return Layer(rng.integers(-127, 128, shape), biases, scales, source, target,
-                     target.zero_point if relu else -128)
+        return FullyConnected(rng.integers(-127, 128, shape), biases, scales, source, target,
+                              "RELU" if relu else "NONE")
 
     hidden = str(rng.choice(["sigmoid", "fused relu", "relu", "relu6"]))
     source, middle, logits = line(0.002, 0.02), line(0.008, 0.12), line(0.008, 0.12)

@@ -17,7 +17,9 @@ from torch import nn
 from xorlab import codegen, compare, data, models, predictors
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES, Affine, Layer, Logistic
+from xorlab.integer.affine import Affine
+from xorlab.integer.operators import FullyConnected, Logistic
+from xorlab.integer.rules import RULES
 
 pytest.importorskip("ziglang", reason="no C compiler here")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -29,11 +31,11 @@ Q = data.int8_inputs()
 TELLING = Affine(0.014799492433667183, 70)
 
 
-def layer_of(scale, weights=((1,),), lowest=-128, zero_point=0):
+def layer_of(scale, weights=((1,),), activation="NONE", zero_point=0):
     """A layer whose accumulators are worth `scale` output steps each."""
     weights = np.array(weights)
     biases = np.zeros(len(weights), np.int64)
-    return Layer(weights, biases, np.float32([scale]), Affine(1.0, 0), Affine(1.0, zero_point), lowest)
+    return FullyConnected(weights, biases, np.float32([scale]), Affine(1.0, 0), Affine(1.0, zero_point), activation)
 
 
 @given(st.floats(2**-20, 2**3, width=32), st.lists(st.integers(-(2**24), 2**24), min_size=1, max_size=50))
@@ -123,10 +125,10 @@ def test_generated_c_with_many_inputs_and_outputs():
     assert (predictors.from_c(integers).codes(q) == integers.codes(q)).all()
 
 
-@pytest.mark.parametrize("lowest, zero_point", [(-128, 9), (-128, -128), (9, 9)])
-def test_a_layer_of_too_many_sums_to_check_takes_64_bits(lowest, zero_point, tmp_path):
+@pytest.mark.parametrize("activation, zero_point", [("NONE", 9), ("NONE", -128), ("RELU", 9)])
+def test_a_layer_of_too_many_sums_to_check_takes_64_bits(activation, zero_point, tmp_path):
     rng = np.random.default_rng(0)
-    net = IntegerMLP((layer_of(0.00037, rng.integers(-127, 128, (3, 300)), lowest, zero_point),))
+    net = IntegerMLP((layer_of(0.00037, rng.integers(-127, 128, (3, 300)), activation, zero_point),))
     q = rng.choice(np.int8([-128, 0, 127]), (5000, 300))
     assert "int64_t" in codegen.write_c(net, tmp_path)[1].read_text()
     assert (predictors.from_c(net).codes(q) == net.codes(q)).all() and len(np.unique(net.codes(q))) > 60
@@ -141,11 +143,12 @@ def test_a_large_bias_needs_no_64_bits_because_it_is_in_the_constant(tmp_path):
 
 def test_sums_at_the_ends_of_their_reach_are_right():
     """A layer whose sums reach the clamps at both ends, and one that reaches neither: clamps are left out there."""
-    for scale, zero_point, lowest in [(0.5, 5, -128), (1.0, 0, -128), (0.25, -128, -128), (1.0, -128, -128),
-                                      (0.9, 3, 3), (2.0, -100, -100), (3.7, 0, -128), (2.0**-9, 10, -128),
-                                      (2.0**-25, 100, -128), (3e-10, 100, -128), (3e-11, -99, -99)]:
-        net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), lowest, zero_point),))
-        assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, lowest)
+    for scale, zero_point, activation in [
+            (0.5, 5, "NONE"), (1.0, 0, "NONE"), (0.25, -128, "NONE"), (1.0, -128, "NONE"), (0.9, 3, "RELU"),
+            (2.0, -100, "RELU"), (3.7, 0, "NONE"), (2.0**-9, 10, "NONE"), (2.0**-25, 100, "NONE"),
+            (3e-10, 100, "NONE"), (3e-11, -99, "RELU")]:
+        net = IntegerMLP((layer_of(scale, ((1, -1), (-1, 1), (1, 1), (0, 0)), activation, zero_point),))
+        assert (predictors.from_c(net).codes(Q) == net.codes(Q)).all(), (scale, zero_point, activation)
 
 
 def test_generated_c_is_warning_free_c99_without_floats_or_library_calls(tmp_path):
@@ -168,7 +171,7 @@ def test_what_c_cannot_follow_is_refused_in_one_sentence(tmp_path):
                  "_net"):
         with pytest.raises(ValueError, match="C identifier"):
             codegen.write_c(net, tmp_path, name)
-    wide = Layer(np.array([[127, 127]]), np.array([2**31 - 1]), np.float32([1e-6]), Affine(1.0, 0), Affine(1.0, 0))
+    wide = FullyConnected(np.array([[127, 127]]), np.array([2**31 - 1]), np.float32([1e-6]), Affine(1, 0), Affine(1, 0))
     halfway = replace(wide, biases=np.array([2**31 - 1 - 127 * 4]), weights=np.array([[127, -127]]))
     scaled = replace(wide, biases=np.array([2**30]), weight_scales=np.float32([1.5]))
     for layer in (wide, halfway, scaled):
@@ -179,9 +182,9 @@ def test_what_c_cannot_follow_is_refused_in_one_sentence(tmp_path):
 
 def test_partial_sums_count_too(tmp_path):
     """Hidden codes that never come near 0: the bias alone is beyond 32 bits, the whole sum is not."""
-    high = Layer(np.zeros((2, 1), int), np.array([120, 120]), np.float32([1.0]), Affine(1.0, 0), Affine(1.0, -128))
-    after = Layer(np.array([[127, 127]]), np.array([-(2**31) - 2000]), np.float32([2.0**-24]), Affine(1.0, -128),
-                  Affine(1.0, 0))
+    high = FullyConnected(np.zeros((2, 1), int), np.array([120, 120]), np.float32([1]), Affine(1, 0), Affine(1, -128))
+    after = FullyConnected(np.array([[127, 127]]), np.array([-(2**31) - 2000]), np.float32([2.0**-24]),
+                           Affine(1.0, -128), Affine(1.0, 0))
     net = IntegerMLP((high, after))
     assert net.trace(np.int8([[0]]))[1].accumulators.min() >= -(2**31)
     with pytest.raises(ValueError, match="operator 2: .*beyond 32 bits"):
@@ -341,7 +344,7 @@ def relu_net():
 @pytest.mark.parametrize("net, says", [
     (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
     (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
-    (lambda: IntegerMLP((replace(relu_net().steps[0], ceiling=6.0), *relu_net().steps[1:])), "has Layer with ReLU6, L"),
+    (lambda: IntegerMLP((replace(relu_net().steps[0], activation="RELU6"), *relu_net().steps[1:])), "has FullyConnected with ReLU6, F"),
     (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
 def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
     with pytest.raises(ValueError, match=says):

@@ -7,7 +7,8 @@ import pytest
 
 from xorlab import compare, data, models, predictors
 from xorlab.integer import IntegerMLP
-from xorlab.rules import Affine, Layer
+from xorlab.integer.affine import Affine
+from xorlab.integer.operators import FullyConnected
 from xorlab.tables import stacked
 
 
@@ -197,7 +198,8 @@ def integer_net(inputs, weights=None, scale=1.0):
     """Return an IntegerMLP of one layer; with a scale of 0.5 its rules part where sums are odd."""
     line = Affine(1.0, 0)
     weights = np.ones((1, inputs), np.int64) if weights is None else weights
-    return IntegerMLP((Layer(weights, np.zeros(len(weights), np.int64), np.float32([0.5]), line, Affine(scale, 0)),))
+    biases = np.zeros(len(weights), np.int64)
+    return IntegerMLP((FullyConnected(weights, biases, np.float32([0.5]), line, Affine(scale, 0)),))
 
 
 @pytest.mark.parametrize("inputs, n", [(1, 256), (2, 65536), (5, 65536)])

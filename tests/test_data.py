@@ -164,7 +164,7 @@ def test_sound_calibration_gets_none(calibration, typical):
 
 @pytest.mark.parametrize("reach", [1, 6, 20, 255])
 def test_the_codes_left_for_the_data_are_those_that_quantizing_it_uses(reach):
-    from xorlab.rules import Affine
+    from xorlab.integer.affine import Affine
 
     x = np.linspace(0, 1, 4000, dtype=np.float32)[:, None]
     used = len(np.unique(Affine.of_range(0, reach).quantize(x)))

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from xorlab import cli, compare, data, export, models, predictors, sandbox, tflite_file, training, zoo
-from xorlab.fixed_point import quantize_multiplier
 from xorlab.integer import IntegerMLP
+from xorlab.integer.fixed_point import quantize_multiplier
+from xorlab.integer.operators import FullyConnected
+from xorlab.integer.rules import RULES
 from xorlab.qat import rounded
-from xorlab.rules import RULES, Layer
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +281,7 @@ def same_net(file, net):
         assert type(stored) is type(expected)
         assert stored.output.zero_point == expected.output.zero_point
         assert stored.output.scale == pytest.approx(expected.output.scale, rel=1e-6)
-        if isinstance(stored, Layer):
+        if isinstance(stored, FullyConnected):
             assert stored.weight_scales == pytest.approx(expected.weight_scales, rel=1e-6)
             assert np.array_equal(stored.weights, expected.weights)
             assert np.array_equal(stored.biases, expected.biases)
@@ -289,7 +290,7 @@ def same_net(file, net):
 
 def test_a_qat_file_holds_the_learned_weights_biases_and_scales(qat):
     net, path = qat
-    layers = [step for step in IntegerMLP.from_tflite(path).steps if isinstance(step, Layer)]
+    layers = [step for step in IntegerMLP.from_tflite(path).steps if isinstance(step, FullyConnected)]
     assert predictors.from_tflite(path).input == net.input
     assert max(np.abs(layer.weights).max() for layer in layers) <= net.largest
     assert [len(layer.weight_scales) for layer in layers] == [len(stage.weight_scales) for stage in net.stages()]
@@ -322,7 +323,7 @@ def may_round_otherwise(path, q, rule):
     twice = rule in ("tflm", "ruy")
     may, codes = np.zeros(len(q), bool), q
     for step, made in zip(net.steps, net.trace(q), strict=True):
-        if isinstance(step, Layer):
+        if isinstance(step, FullyConnected):
             exact = made.accumulators * step.scales()
             right = np.array([-quantize_multiplier(scale)[1] for scale in step.scales()])
             slack = 1e-4 + (2.0 ** -(right + 1) if twice else 0)

@@ -22,9 +22,11 @@ from torch import nn
 
 import xorlab
 from xorlab import cli, compare, conformance, data, fixed_point, models, predictors
-from xorlab.fixed_point import round_half_away
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES, SIGMOID_CODES, Affine, Layer, Logistic
+from xorlab.integer.affine import SIGMOID_CODES, Affine
+from xorlab.integer.fixed_point import round_half_away
+from xorlab.integer.operators import FullyConnected, Logistic
+from xorlab.integer.rules import RULES
 
 FOLLOWS = dict(conformance.EXPECTED)
 if importlib.util.find_spec("tflite_micro") is None:
@@ -151,7 +153,7 @@ def wide_layers(rng):
     for shape in [(3, 8), (4, 7), (4, 8), (5, 9), (9, 31), (16, 16)]:
         for channels in (1, shape[0]):
             scales = np.float32(0.3 * rng.uniform(1, 1.1, channels))
-            yield Layer(rng.integers(-3, 4, shape), rng.integers(-50, 50, shape[0]), scales, Affine(1.0, 3),
+            yield FullyConnected(rng.integers(-3, 4, shape), rng.integers(-50, 50, shape[0]), scales, Affine(1.0, 3),
                         Affine(1.0, -3))
 
 
@@ -236,7 +238,7 @@ def test_an_integer_net_is_a_predictor_like_its_runtime():
         "<IntegerMLP 2 -> FULLY_CONNECTED 4 -> FULLY_CONNECTED 1 -> LOGISTIC, rule tflm>")
 
 
-@pytest.mark.parametrize("file, says", [("float32.tflite", "int8 files only"), ("model.onnx", "not a sound TFLite")])
+@pytest.mark.parametrize("file, says", [("float32.tflite", "is FLOAT32 with 0 scales; int8 with one scale is needed"), ("model.onnx", "not a sound TFLite")])
 def test_what_is_no_int8_chain_is_refused_in_one_sentence(file, says):
     with pytest.raises(ValueError, match=says) as error:
         IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", file))
@@ -247,7 +249,8 @@ def test_a_net_that_branches_is_refused(tmp_path):
     content = models.reference_file("relu-2-4-1", "int8.tflite").read_bytes()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]
-    graph.operators[-1].inputs = graph.inputs               # the last sigmoid looks past the layers, at the input
+    graph.operators[-1].inputs = graph.operators[-2].inputs     # the last sigmoid looks past its layer, at the hidden one
+    graph.tensors[graph.outputs[0]].shape = np.int32([1, 4])
     (tmp_path / "branch.tflite").write_bytes(packed(model))
     with pytest.raises(ValueError, match="branch.tflite is not a chain of operators at LOGISTIC"):
         IntegerMLP.from_tflite(tmp_path / "branch.tflite")
@@ -274,10 +277,10 @@ def test_damaged_files_unknown_rules_and_wrong_codes_are_refused(tmp_path):
 def wide_net(rng, biases=True):
     """A 20-16-1 net as converters write it, and seeded codes for it."""
     lines = [Affine(float(np.float32(scale)), zero_point) for scale, zero_point in ((0.02, -5), (0.05, -128), (0.1, 9))]
-    steps = [Layer(rng.integers(-127, 128, shape), rng.integers(-9000, 9000, shape[0]) * biases, np.float32(scales),
-                   source, target, lowest)
-             for shape, scales, source, target, lowest in (
-                 ((16, 20), rng.uniform(2e-3, 9e-3, 16), *lines[:2], -128), ((1, 16), [7e-3], *lines[1:], -128))]
+    steps = [FullyConnected(rng.integers(-127, 128, shape), rng.integers(-9000, 9000, shape[0]) * biases,
+                            np.float32(scales), source, target)
+             for shape, scales, source, target in (
+                 ((16, 20), rng.uniform(2e-3, 9e-3, 16), *lines[:2]), ((1, 16), [7e-3], *lines[1:]))]
     return [*steps, Logistic(lines[2], SIGMOID_CODES)], rng.integers(-128, 128, (200, 20)).astype(np.int8)
 
 
@@ -308,7 +311,7 @@ def test_a_file_with_float_ends_is_its_int8_core(ends, tmp_path):
 def test_how_runtimes_quantize_at_a_float_end_is_as_the_docstring_says(tmp_path):
     """Numbers within a float32 of a tie between two codes, through a core that changes no code."""
     line, path = Affine(float(np.float32(0.0123)), -7), tmp_path / "ends.tflite"
-    path.write_bytes(tflite_of([Layer(np.array([[1]]), np.array([0]), np.float32([1.0]), line, line)],
+    path.write_bytes(tflite_of([FullyConnected(np.array([[1]]), np.array([0]), np.float32([1.0]), line, line)],
                                float_ends=(True, True)))
     ties = np.float32(line.scale) * np.arange(-120.5, 134).astype(np.float32)
     x = np.concatenate([ties, np.nextafter(ties, np.float32(9)), np.nextafter(ties, np.float32(-9))])[:, None]
@@ -350,10 +353,10 @@ def retype(kind):
 
 
 @pytest.mark.parametrize("edit, parts, says", [
-    (fuse("RELU_N1_TO_1"), {}, "FULLY_CONNECTED into tensor tensor3.*RELU_N1_TO_1 is not supported.*from_tflite runs"),
-    (reshape_to((1, 10, 2)), {}, None), (reshape_to((2, 20)), {}, "over whole samples, 16 codes each"),
+    (fuse("RELU_N1_TO_1"), {}, "FULLY_CONNECTED into tensor tensor3.*got RELU_N1_TO_1.*from_tflite runs"),
+    (reshape_to((1, 10, 2)), {}, None), (reshape_to((2, 20)), {}, r"tensor3 has shape .1, 16. in the file, and the operator makes .2, 16."),
     (retype("UINT8"), {}, "tensor tensor0 is UINT8"), (retype("UINT8"), {"names": False}, "tensor number 0 is UINT8"),
-    (retype("UINT8"), {"float_ends": (True, False)}, "operator QUANTIZE .UINT8 tensor tensor0 to INT8 tensor tensor1"),
+    (retype("UINT8"), {"float_ends": (True, False)}, "operator 0, QUANTIZE into tensor tensor1: tensor tensor0 is UINT8"),
     (quantize(scale=np.float32([1 / 128])), {}, "LOGISTIC into tensor .*the format fixes"),
     (quantize(scale=np.float32([0])), {}, "tensor tensor7: scale must be finite and positive"),
     (rescaled_by_reshape, {"reshapes": "option"}, "RESHAPE into tensor tensor1 changes the scale"),
@@ -391,7 +394,7 @@ def test_sums_beyond_32_bits_are_refused_and_not_answered():
     """TFLite Micro and LiteRT wrap around there: 2**30 sums worth 1.5 steps give -128."""
     for bias, scale, rules in ((2**31 - 1, 0.1, RULES), (2**30, 1.5, ("tflm", "ruy", "tinymind")),
                                (-(2**30) - 300, 1.5, ("tflm", "ruy")), (2**30, 3.0, ("tflm", "ruy", "reference"))):
-        layer = Layer(np.array([[1]]), np.array([bias]), np.float32([scale]), Affine(1.0, -128), Affine(1.0, 0))
+        layer = FullyConnected(np.array([[1]]), np.array([bias]), np.float32([scale]), Affine(1, -128), Affine(1, 0))
         for rule in rules:
             with pytest.raises(ValueError, match="beyond 32 bits"):
                 IntegerMLP((layer,), rule).codes(np.int8([[127]]))
@@ -432,7 +435,7 @@ def test_a_quantized_layer_is_the_float_layer_within_its_rounding(name):
     q = data.int8_inputs()
     linears = [module for module in model.chain() if isinstance(module, nn.Linear)]
     for step, made in zip(net.steps, net.trace(q), strict=True):
-        if isinstance(step, Layer):
+        if isinstance(step, FullyConnected):
             x = torch.from_numpy(step.input.dequantize(q))
             with torch.no_grad():
                 real = linears.pop(0)(x).numpy()
@@ -486,7 +489,7 @@ def test_weights_biases_and_calibration_that_cannot_be_quantized_are_refused():
         IntegerMLP.from_torch(models.reference(), np.zeros((5, 3), np.float32))
     for scales in ([0.0], [math.nan], [1.0, 1.0]):
         with pytest.raises(ValueError, match="weight scales"):
-            Layer(np.ones((3, 2), np.int64), np.zeros(3, np.int64), np.float32(scales), Affine(1, 0), Affine(1, 0))
+            FullyConnected(np.ones((3, 2), int), np.zeros(3, int), np.float32(scales), Affine(1, 0), Affine(1, 0))
 
 
 # --- what a student reads
@@ -507,7 +510,7 @@ def test_the_explanation_holds_every_accumulator_and_code_of_the_trace(rule, cap
 def test_the_explanation_shows_double_rounding(capsys):
     """510 sums are 1.49931 steps; the first rounding makes 1.5 of it, the second 2."""
     scale = np.float32(1.49931 / 510)
-    layer = Layer(np.array([[2, 0]]), np.zeros(1, np.int64), np.array([scale]), Affine(1.0, -128), Affine(1.0, 0))
+    layer = FullyConnected(np.array([[2, 0]]), np.zeros(1, int), np.array([scale]), Affine(1.0, -128), Affine(1.0, 0))
     for rule, code in (("tflm", 2), ("single", 1), ("reference", 1), ("xnnpack", 1)):
         IntegerMLP((layer,), rule).explain(np.int8([127, 0]))
         assert f"= {code}: code {code}\n" in capsys.readouterr().out, rule

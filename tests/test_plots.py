@@ -5,7 +5,8 @@ from matplotlib import pyplot as plt
 
 from xorlab import compare, data, models, plots, predictors, tflite_bytes, training
 from xorlab.integer import IntegerMLP
-from xorlab.rules import Affine, Layer
+from xorlab.integer.affine import Affine
+from xorlab.integer.operators import FullyConnected
 
 matplotlib.use("Agg")
 
@@ -174,12 +175,12 @@ def test_codes_of_different_scales_are_not_drawn():
 
 def test_origins_of_one_input_stand_at_their_operators():
     line = Affine(1.0, 0)
-    net = IntegerMLP((Layer(np.array([[1]]), np.array([0]), np.float32([0.5]), line, line),))
+    net = IntegerMLP((FullyConnected(np.array([[1]]), np.array([0]), np.float32([0.5]), line, line),))
     ax = plots.origins(net.under("tflm"), net.under("xnnpack"))
     codes, first = ax.lines[0].get_data()
     assert np.array_equal(first, compare.origins(net.under("tflm"), net.under("xnnpack"))) and len(codes) == 256
     assert "Map of all 256 inputs" in ax.figure.alt_text
-    wide = IntegerMLP((Layer(np.array([[1, 1, 1]]), np.array([0]), np.float32([0.5]), line, line),))
+    wide = IntegerMLP((FullyConnected(np.array([[1, 1, 1]]), np.array([0]), np.float32([0.5]), line, line),))
     ax = plots.origins(wide.under("tflm"), wide.under("xnnpack"), inputs=(0, 2), at=np.zeros(3, np.int8))
     assert "Map of 65,536 inputs of a slice" in ax.figure.alt_text
 

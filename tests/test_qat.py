@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from xorlab import compare, data, models, predictors, training, zoo
-from xorlab.fixed_point import round_half_away
+from xorlab.integer.affine import GRANULARITIES
+from xorlab.integer.fixed_point import round_half_away
 from xorlab.qat import SCALES, FakeQuantized, rounded
-from xorlab.rules import GRANULARITIES
 
 
 def by_hand(net, q):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import data, files, ports, tflite_file
-from xorlab.fixed_point import quantize_multiplier
-from xorlab.rules import RULES, Layer, in_32_bits
+from xorlab.integer.fixed_point import quantize_multiplier
+from xorlab.integer.kernels.scaling import in_32_bits
+from xorlab.integer.operators import FullyConnected
+from xorlab.integer.rules import RULES
 
 WRITTEN_OUT = 64            # a layer of up to so many weights is written out unit by unit, a larger one is a loop
 INT32 = (-(2**31), 2**31 - 1)
@@ -242,7 +244,7 @@ def _source(net, name):
     values = _Values("input", 0, np.full(net.width, -128), np.full(net.width, 127))
     constants, lines = [], []
     for number, step in enumerate(net.steps, 1):
-        write = _layer if isinstance(step, Layer) else _table
+        write = _layer if isinstance(step, FullyConnected) else _table
         values = write(step, number, values, RULES[net.rule], constants, lines)
     code = _plus(f"{values.name}[{{i}}]", values.offset)
     lines += _for_each(len(values.low), f"output[{{i}}] = (int8_t)({code});")
@@ -306,7 +308,7 @@ def _layer(layer, number, values, rule, constants, lines):
 
 def _fused(step):
     """Return what a layer's sums end with; an output whose codes begin at 0 has a ReLU's effect."""
-    if not isinstance(step, Layer) or step.lowest != step.output.zero_point:
+    if not isinstance(step, FullyConnected) or step.lowest != step.output.zero_point:
         return ""
     return " with ReLU" if step.ceiling == math.inf else " with ReLU6"
 
@@ -469,7 +471,7 @@ def write_weights_header(net, path):
     Source: TinyMind's examples/pytorch_quant/xor (github.com/danmcleran/tinymind).
     """
     kinds = [type(step).__name__ + _fused(step) for step in net.steps]
-    if kinds not in (["Layer with ReLU", f"Layer{end}", "Logistic"] for end in ("", " with ReLU")):
+    if kinds not in (["FullyConnected with ReLU", f"FullyConnected{end}", "Logistic"] for end in ("", " with ReLU")):
         raise ValueError("TinyMind's XOR program runs a layer with ReLU, a layer and a sigmoid; this net has "
                          + ", ".join(kinds))
     if any(len(layer.weight_scales) > 1 for layer in net.steps[:2]):

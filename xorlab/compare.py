@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import data, files
+from xorlab.integer.operators import FullyConnected, Logistic, Relu
 from xorlab.predictors import QuantizedPredictor, answers, name_of
-from xorlab.rules import Layer, Logistic, Relu
 from xorlab.tables import Table, Tabular
 
 
@@ -254,7 +254,7 @@ def error_sources(model, net, x=None) -> ErrorSources:
 
 def _rounded_layers(layers, net):
     """Return the layers with the weights and biases that the codes of an IntegerMLP stand for."""
-    kept = [step for step in net.steps if isinstance(step, Layer)]
+    kept = [step for step in net.steps if isinstance(step, FullyConnected)]
     rounded = []
     for (weights, _, activation), step in zip(layers, kept, strict=False):
         scales = np.float64(np.broadcast_to(step.weight_scales, len(step.weights)))
@@ -272,8 +272,8 @@ def _tensor_names(steps):
     """Name what each operator puts out: a layer's sums where an operator of its own follows, else its outputs."""
     names, layer = [], 0
     for step, after in zip(steps, [*steps[1:], None], strict=True):
-        layer += isinstance(step, Layer)
-        sums = isinstance(step, Layer) and isinstance(after, (Logistic, Relu))
+        layer += isinstance(step, FullyConnected)
+        sums = isinstance(step, FullyConnected) and isinstance(after, (Logistic, Relu))
         names.append(f"{'sums' if sums else 'outputs'} of layer {layer}")
     return names
 
@@ -289,7 +289,7 @@ def _forward(x, layers, steps, lines):
 
     values, remaining = passed(0, np.float64(x)), iter(layers)
     for i, (step, after) in enumerate(zip(steps, [*steps[1:], None], strict=True), 1):
-        if isinstance(step, Layer):
+        if isinstance(step, FullyConnected):
             weights, biases, activation = next(remaining)
             values = values @ weights.T + biases
             if activation == "relu" and not isinstance(after, Relu):        # fused

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xorlab import data, models, predictors
 from xorlab.integer import IntegerMLP
-from xorlab.rules import RULES
+from xorlab.integer.rules import RULES
 from xorlab.tables import Table, Tabular
 
 EXPECTED = {"tflm": "tflm", "builtin": "ruy", "reference": "reference", "xnnpack": "xnnpack"}   # x86-64 with AVX2

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files, sandbox
-from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Layer
+from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES
+from xorlab.integer.operators import FullyConnected
 from xorlab.streams import quiet, say
 
 
@@ -363,7 +364,7 @@ def _with_codes(content, integers):
     used = [graph.Tensors(i).Buffer() for i in range(graph.TensorsLength())]
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
     dense = [op for op in operators if op.InputsLength() > 1]
-    for op, layer in zip(dense, [step for step in integers.steps if isinstance(step, Layer)], strict=True):
+    for op, layer in zip(dense, [step for step in integers.steps if isinstance(step, FullyConnected)], strict=True):
         for index, codes, scales in (
                 (op.Inputs(1), layer.weights.astype(np.int8), layer.weight_scales),
                 (op.Inputs(2), layer.biases.astype("<i4"), np.float32(layer.input.scale) * layer.weight_scales)):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from xorlab import compare, data, files, models, predictors, training, trials, zoo
+from xorlab.integer.affine import GRANULARITIES
 from xorlab.optimizers import Optimizer
 from xorlab.population import Population, train
 from xorlab.qat import rounded
-from xorlab.rules import GRANULARITIES
 from xorlab.tables import Table, Tabular
 
 BITS = (8, 4, 3, 2)
@@ -28,7 +28,7 @@ class FewBits(Tabular):
 
     net : the shape, a name in SHAPES.  weight_bits : of every weight.
     errors : {(way, granularity): float64 (nets,)}, each net's mean |output - float net's| over the points compared.
-        way : "PTQ", qat.rounded, or "QAT", training.fit_qat_many.  granularity : a name in rules.GRANULARITIES.
+        way : "PTQ", qat.rounded, or "QAT", training.fit_qat_many.  granularity : a name in affine.GRANULARITIES.
     other_class : the same for the share of points that get another class than the float net gives them.
     """
     net: str
@@ -151,7 +151,7 @@ def run(shape, weight_bits, trained=None, *, epochs=None, granularities=GRANULAR
     """Round and train many nets of a shape in SHAPES and return a FewBits.
 
     trained : the nets, at least 6; None makes them as `nets` does.  weight_bits : 2 to 8.
-    epochs : of QAT; None for the study's own.  granularities : the names in rules.GRANULARITIES to try.
+    epochs : of QAT; None for the study's own.  granularities : the names in affine.GRANULARITIES to try.
     """
     _check_shape(shape)
     x, compared = SHAPES[shape][1]()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xorlab import runtimes, sandbox, tflite_file
-from xorlab.rules import Affine
+from xorlab.integer.affine import Affine
 from xorlab.runtimes import Plan
 
 # operators that give as many numbers as they take

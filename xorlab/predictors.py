@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files, ports, runtimes, sandbox, tflite_file
-from xorlab.rules import Affine
+from xorlab.integer.affine import Affine
 from xorlab.streams import say
 
 LITERT_KERNELS, RUNTIMES = runtimes.LITERT_KERNELS, runtimes.RUNTIMES       # this module's names for those who call it

@@ -12,8 +12,9 @@ from torch import nn
 
 from xorlab import data
 from xorlab.integer import IntegerMLP
+from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
+from xorlab.integer.operators import FullyConnected, Logistic
 from xorlab.models import layers_of
-from xorlab.rules import GRANULARITIES, SIGMOID_CODES, Affine, Layer, Logistic
 
 BITS = range(2, 9)
 CANDIDATES = np.linspace(0.3, 1, 71)        # shares of the largest weight that are tried as the largest code
@@ -105,11 +106,11 @@ class FakeQuantized(nn.Module):
         steps, line = [], self.input
         for stage in self.stages():
             biases = np.rint(stage.biases / (np.float64(line.scale) * stage.weight_scales)).astype(np.int64)
-            lowest = stage.output.zero_point if stage.activation == "relu" else -128
-            steps.append(Layer(stage.codes, biases, stage.weight_scales, line, stage.output, lowest))
+            fused = "RELU" if stage.activation == "relu" else "NONE"
+            steps.append(FullyConnected(stage.codes, biases, stage.weight_scales, line, stage.output, fused))
             line = stage.output
             if stage.activation == "sigmoid":
-                steps.append(Logistic(line, SIGMOID_CODES))
+                steps.append(Logistic(line))
                 line = SIGMOID_CODES
         return IntegerMLP(tuple(steps), rule)
 

@@ -36,11 +36,13 @@ class Operator:
 
     An input that the operator may go without, such as a bias, has the index -1 where it is left out.
     A custom operator has its maker's name behind that, e.g. CUSTOM SignalWindow.
+    options : {name as in the format's schema, e.g. strideH: value}, a padding by its name, e.g. SAME.
     """
     name: str
     activation: str
     inputs: tuple
     outputs: tuple
+    options: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,16 @@ def _operator(operator, codes, tensors):
     fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
     inputs, outputs, _ = (_indices(ends, tensors, -1, f"the ends of operator {name}")
                           for ends in (operator.inputs, operator.outputs, operator.intermediates))
-    return Operator(name, _members("ActivationFunctionType").get(fused) or f"number {fused}", inputs, outputs)
+    return Operator(name, _members("ActivationFunctionType").get(fused) or f"number {fused}", inputs, outputs,
+                    _options(operator.builtinOptions))
+
+
+def _options(table):
+    """Return what an operator's table of options holds, without its fused activation."""
+    options = {name: value for name, value in vars(table).items() if name != "fusedActivationFunction"} if table else {}
+    if "padding" in options:
+        options["padding"] = _members("Padding").get(options["padding"]) or f"number {options['padding']}"
+    return options
 
 
 def _operator_name(code):

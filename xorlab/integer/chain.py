@@ -1,0 +1,256 @@
+"""An int8 net as integer arithmetic in NumPy: read from a TFLite file or made from a PyTorch net."""
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xorlab import data
+from xorlab.integer.affine import SIGMOID_CODES, Affine
+from xorlab.integer.fixed_point import round_half_away
+from xorlab.integer.graph import IntegerGraph, Step, checked_batch
+from xorlab.integer.operators import Dequantize, FullyConnected, Logistic, Quantize, Relu, Reshape
+from xorlab.integer.rules import RULES
+
+CHAINS_ONLY = ("IntegerMLP runs chains from one input to one output, of FULLY_CONNECTED, RELU, RELU6, LOGISTIC and "
+               "RESHAPE; integer.IntegerGraph runs any graph")
+STEPS = FullyConnected | Relu | Logistic
+SHOWN = 4                                   # products that `explain` writes out before it says "and so on"
+
+
+@dataclass(frozen=True, repr=False)
+class IntegerMLP:
+    """An int8 net as integer arithmetic in NumPy, under one runtime's rule.
+
+    steps : FullyConnected, Logistic and Relu operators in order.  rule : a name in rules.RULES.
+    float_ends : whether the file that the net was read from takes float32, and whether it gives float32; the net
+        itself is what lies between, codes in and codes out.
+    """
+    steps: tuple
+    rule: str = "tflm"
+    float_ends: tuple = (False, False)
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        if not self.steps or not isinstance(self.steps[0], FullyConnected):
+            raise ValueError("an IntegerMLP begins with a layer; this net has none, or something else before it")
+
+    @classmethod
+    def from_tflite(cls, path, rule="tflm"):
+        """Read an int8 TFLite file: a chain of FULLY_CONNECTED, RELU, RELU6, LOGISTIC and RESHAPE operators.
+
+        A layer may have none, RELU or RELU6 fused, and no bias: its biases are 0 then. A sample of any shape is a row
+        of codes here, in the order of memory.
+        A file may take float32 and begin with QUANTIZE, or end with DEQUANTIZE and give float32. The net is then what
+        lies between: `input` and `output` are the affine maps of the codes that QUANTIZE makes and DEQUANTIZE takes,
+        and `float_ends` tells. How a runtime rounds at these two ends is no part of the net: TFLite Micro and LiteRT's
+        reference kernels quantize as `input.quantize` does, the others may take the neighbour of a code at a tie.
+        Raises FileNotFoundError, or ValueError if the file is damaged, not int8 between its ends, or holds anything
+        else.
+        """
+        graph = IntegerGraph.from_tflite(path, rule)
+        steps, at = [], graph.inputs[0].tensor
+        if (len(graph.inputs), len(graph.outputs)) != (1, 1):
+            raise ValueError(f"{path} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; {CHAINS_ONLY}")
+        for node in graph.nodes:
+            op = node.operator
+            if node.inputs != (at,):
+                raise ValueError(f"{path} is not a chain of operators at {op.name}; {CHAINS_ONLY}")
+            enters, leaves = isinstance(op, Quantize) and op.input is None and not steps, isinstance(op, Dequantize)
+            if isinstance(op, Reshape):
+                if op.input != op.output:           # every runtime copies the codes, which then mean other numbers
+                    raise ValueError(f"{path}: RESHAPE into tensor {node.name} changes the scale of the codes; "
+                                     f"{CHAINS_ONLY}")
+            elif isinstance(op, STEPS):
+                steps.append(op)
+            elif not (enters or leaves):
+                raise ValueError(f"{path}: {op.name} into tensor {node.name} is no step of a chain; {CHAINS_ONLY}")
+            at = node.output
+        if graph.outputs[0].tensor != at:
+            raise ValueError(f"{path} does not give the end of its chain; {CHAINS_ONLY}")
+        _check_rows(graph, path)
+        return cls(tuple(steps), rule, tuple(end.affine is None for end in (*graph.inputs, *graph.outputs)))
+
+    @classmethod
+    def from_torch(cls, model, calibration=None, rule="tflm"):
+        """Quantize a PyTorch net without TensorFlow: per-tensor int8 weights, int32 biases, ranges by calibration.
+
+        model : a net as models.layers_of takes it; a layer without a bias has biases of 0.
+        calibration : float32 (n, inputs) from which each tensor's range is learned; None means the 9 x 9 grid over
+            [0, 1]^2, corners included.
+        Raises ValueError for another model, or calibration that does not fit it. Another model can come by way of a
+        file: export.to_onnx, to_saved_model and to_tflite, then IntegerMLP.from_tflite.
+        Source: Jacob et al. 2018 (arXiv:1712.05877); the recipe of TinyMind's XOR example.
+        """
+        from xorlab.models import layers_of
+
+        try:
+            layers = layers_of(model)
+        except ValueError as error:
+            raise ValueError(f"{error}; or convert the net with xorlab.export and read its int8 file with "
+                             "IntegerMLP.from_tflite") from None
+        if not all(np.isfinite(p.detach().numpy()).all() for p in model.parameters()):
+            raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
+        if calibration is None:
+            calibration = data.grid(data.CALIBRATION_SIDE)
+        calibration = data.points(calibration, layers[0][0].in_features)
+        return cls(tuple(_quantized(layers, calibration)), rule)
+
+    def __repr__(self):
+        kinds = [f"{step.name} {len(step.weights)}" if isinstance(step, FullyConnected) else step.name
+                 for step in self.steps]
+        return f"<IntegerMLP {self.width} -> {' -> '.join(kinds)}, rule {self.rule}>"
+
+    def under(self, rule):
+        """Return the same net under another rule."""
+        return replace(self, rule=rule)
+
+    @property
+    def width(self):
+        """How many codes one input has."""
+        return self.steps[0].weights.shape[1]
+
+    @property
+    def outputs(self):
+        """How many codes one output has."""
+        return [step for step in self.steps if isinstance(step, FullyConnected)][-1].weights.shape[0]
+
+    @property
+    def input(self):
+        """The `Affine` of the input codes."""
+        return self.steps[0].input
+
+    @property
+    def output(self):
+        """The `Affine` of the output codes."""
+        return self.steps[-1].output
+
+    def codes(self, q, batch=1):
+        """Return output codes int8 (n,), or (n, units) where there are several, of input codes int8 (n, inputs).
+
+        batch : how many samples a call of the runtime has, the last call perhaps fewer. 1 is one sample at a time, as
+            on a device. Only the rule "single" asks: its runtime rounds a wide layer of one sample another way.
+        """
+        out = self.trace(q, batch)[-1].codes
+        return out[:, 0] if out.shape[1] == 1 else out
+
+    def trace(self, q, batch=1):
+        """Run input codes int8 (n, inputs) and return a Step for every operator.  batch : as for `codes`."""
+        q, batch = self.checked(q), checked_batch(batch)
+        whole = len(q) - len(q) % batch
+        parts = [self._run(part, size) for part, size in ((q[:whole], batch), (q[whole:], len(q) - whole)) if len(part)]
+        if len(parts) == 1:
+            return parts[0]
+        return [Step(a.name, *(None if x is None else np.concatenate([x, y]) for x, y in (
+            (a.codes, b.codes), (a.accumulators, b.accumulators)))) for a, b in zip(*parts, strict=True)]
+
+    def _run(self, q, batch):
+        made, x = [], q.reshape(-1, batch, q.shape[1])              # (calls, batch, features)
+        for step in self.steps:
+            kernel, sums = RULES[self.rule].kernel(step), None
+            if isinstance(step, FullyConnected):
+                sums = kernel.accumulate(step, x)
+                x, sums = kernel.requantize(step, sums), sums.reshape(len(q), -1)
+            else:
+                x = kernel(step, x)
+            made.append(Step(step.name, x.reshape(len(q), -1), sums))
+        return made
+
+    def checked(self, q):
+        """Return input codes as an array.  Raises ValueError unless they are int8 (n, inputs)."""
+        q = np.asarray(q)
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width:
+            raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
+        return q
+
+    def explain(self, q):
+        """Print one input's arithmetic, operator by operator, as it is done by hand.
+
+        q : the codes of one input, int8 (inputs,) or (1, inputs).
+        """
+        q = np.asarray(q).reshape(1, -1)
+        made = self.trace(q)
+        print(f"rule {self.rule} ({RULES[self.rule].runs_on})")
+        print(f"input: codes {_codes(q)} stand for {_reals(self.input, q)}")
+        for step, result in zip(self.steps, made, strict=True):
+            print(f"{result.name}: in, {step.input}; out, {step.output}")
+            if isinstance(step, FullyConnected):
+                for unit in range(len(step.weights)):
+                    _explain_unit(step, unit, q[0], int(result.accumulators[0, unit]), result.codes[0, unit],
+                                  RULES[self.rule])
+            else:
+                print(f"  codes {_codes(q)} look up {_codes(result.codes)} in the table of 256")
+            q = result.codes
+        print(f"output: codes {_codes(q)} stand for {_reals(self.output, q)}")
+
+
+def _explain_unit(layer, unit, codes, acc, code, rule):
+    products = [f"{w}*({q}{-layer.input.zero_point:+d})"
+                for w, q in zip(layer.weights[unit, :SHOWN], codes[:SHOWN], strict=True)]
+    products += ["..."] if len(codes) > SHOWN else []
+    print(f"  unit {unit}: {' + '.join(products)} + {layer.biases[unit]} = {acc}".replace("+ -", "- "))
+    scale = np.broadcast_to(rule.scales(layer), len(layer.weights))[unit : unit + 1]
+    (_, rounding), = rule.kernel(layer).roundings(layer, (1, layer.units))
+    steps = int(rounding.steps(np.array([acc]), scale)[0])
+    print(f"    {rounding.working(acc, scale[0])} -> {steps}")
+    moved = steps + layer.output.zero_point
+    lowest, highest = rule.clamp(layer)
+    clamped = "" if moved == code else f", clamped to {lowest}..{highest}"
+    print(f"    {steps} {layer.output.zero_point:+d} = {moved}{clamped}: code {code}")
+
+
+def _codes(q):
+    return ", ".join(str(code) for code in q[0])
+
+
+def _reals(line, q):
+    return ", ".join(f"{x:.4f}" for x in line.dequantize(q[0]))
+
+
+def _check_rows(graph, path):
+    """Raise ValueError unless every layer takes as many rows as there are samples: a RESHAPE may cut them anew."""
+    samples, shapes = graph.inputs[0].shape[0], {graph.inputs[0].tensor: graph.inputs[0].shape}
+    for node in graph.nodes:
+        shapes[node.output] = node.shape
+        if isinstance(node.operator, FullyConnected) and math.prod(node.shape[:-1]) != samples:
+            raise ValueError(f"{path}: FULLY_CONNECTED takes tensor of shape {shapes[node.inputs[0]]} beside weights "
+                             f"{node.operator.weights.shape}; IntegerMLP runs layers over whole samples, "
+                             f"{node.operator.weights.shape[1]} codes each; integer.IntegerGraph runs any graph")
+
+
+def _quantized(layers, x):
+    """Yield the net's steps, with each tensor's range as the float net shows it on the points x."""
+    import torch
+
+    values = torch.from_numpy(x)
+    line = _range(values)
+    with torch.no_grad():
+        for linear, activation in layers:
+            values = linear(values)
+            if activation == "relu":
+                values = values.relu()
+            layer = _quantized_layer(linear, line, _range(values), activation == "relu")
+            line = layer.output
+            yield layer
+            if activation == "sigmoid":
+                values = values.sigmoid()
+                yield Logistic(line)
+                line = SIGMOID_CODES
+
+
+def _quantized_layer(linear, source, target, relu):
+    weights = linear.weight.detach().double().numpy()
+    biases = np.zeros(len(weights)) if linear.bias is None else linear.bias.detach().double().numpy()
+    scale = float(np.abs(weights).max()) / 127 or 1.0           # a layer of zeros still needs a scale
+    scales = np.float32([scale])
+    limit = 2**31 - 1
+    codes = round_half_away(biases / (source.scale * scale))
+    if np.abs(codes).max() > limit:
+        raise ValueError(f"a bias of {biases[np.abs(codes).argmax()]:g} does not fit into 32 bits at the scale "
+                         f"{source.scale * scale:.3g} of its layer; scale the inputs or the weights")
+    return FullyConnected(round_half_away(weights / scale).astype(np.int64), codes.astype(np.int64), scales, source,
+                          target, "RELU" if relu else "NONE")
+
+
+def _range(values):
+    return Affine.of_range(float(values.min()), float(values.max()))

@@ -1,0 +1,89 @@
+"""Fixed point: real factors as integers, products that stay in 32 bits, and a logistic function without floats.
+
+Numbers are written as Qm.n: an integer that stands for itself divided by 2**n.
+"""
+import math
+
+import numpy as np
+
+
+def round_half_away(x):
+    """Round to the nearest whole number, ties away from zero, as C's `round` does.
+
+    NumPy's and Python's own `round` send ties to the even neighbour instead: 0.5 -> 0, 2.5 -> 2.
+    x : a float or an array of floats.  Returns floats of the same shape.
+    """
+    x = np.asarray(x)
+    whole = np.trunc(x)
+    return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
+
+
+def quantize_multiplier(scale):
+    """Split a positive real scale into a Q0.31 multiplier and a power-of-two shift.
+
+    scale : the real factor, e.g. input_scale * weight_scale / output_scale (> 0).
+    Returns (multiplier, shift) with scale ~ multiplier / 2**31 * 2**shift and 2**30 <= multiplier < 2**31; a scale
+    too small to matter gives (0, 0).
+    Raises ValueError if scale is not finite and positive.
+    Source: Jacob et al. 2018 (arXiv:1712.05877), section 2.2.
+    """
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be finite and positive, got {scale}")
+    mantissa, shift = math.frexp(scale)                 # 0.5 <= mantissa < 1
+    multiplier = int(round_half_away(mantissa * 2**31))
+    if multiplier == 2**31:                             # rounding carried into the next power of two
+        multiplier, shift = 2**30, shift + 1
+    return (multiplier, shift) if shift >= -31 else (0, 0)
+
+
+def doubling_high_multiply(a, b):
+    """Return a * b / 2**31 rounded to the nearest whole number: gemmlowp's saturating rounding doubling high multiply.
+
+    a, b : int64 arrays or ints holding int32 values.  Returns int64.  Half a unit is rounded up.
+    """
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    # gemmlowp adds 2**30 or, below zero, 1 - 2**30 and cuts towards zero; that is this shift
+    return np.minimum((product + 2**30) >> 31, 2**31 - 1)       # only (-2**31)**2 does not fit into 32 bits
+
+
+def divide_by_power_of_two(x, exponent):
+    """Return x / 2**exponent rounded to the nearest whole number, ties away from zero (gemmlowp)."""
+    remainder = x & ((1 << exponent) - 1)
+    threshold = (((1 << exponent) - 1) >> 1) + (x < 0)
+    return (x >> exponent) + (remainder > threshold)
+
+
+def fixed_point_logistic(x):
+    """Return the logistic function of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    below_one = _reciprocal_of_one_plus(_exp_of_negative(-np.abs(x)))
+    return np.where(x == 0, 2**30, np.where(x > 0, below_one, 2**31 - 1 - below_one))
+
+
+def _exp_of_negative(x):
+    """exp of Q4.27 numbers <= 0 as Q0.31: a polynomial on the last quarter, then a table of exp(-2**k)."""
+    quarter = 1 << 25
+    last = (x & (quarter - 1)) - quarter
+    result = _exp_near_zero(last << 4)
+    remainder = last - x
+    for k, constant in zip(range(-2, 4), (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401), strict=True):
+        result = np.where(remainder & (1 << (27 + k)), doubling_high_multiply(result, constant), result)
+    return np.where(x == 0, 2**31 - 1, result)
+
+
+def _exp_near_zero(x):
+    """exp of Q0.31 numbers in [-1/4, 0): Taylor's polynomial around -1/8."""
+    at_an_eighth, third = 1895147668, 715827883
+    x = x + 2**28
+    x2 = doubling_high_multiply(x, x)
+    x3, x4 = doubling_high_multiply(x2, x), doubling_high_multiply(x2, x2)
+    rest = divide_by_power_of_two(doubling_high_multiply(divide_by_power_of_two(x4, 2) + x3, third) + x2, 1)
+    return at_an_eighth + doubling_high_multiply(at_an_eighth, x + rest)
+
+
+def _reciprocal_of_one_plus(x):
+    """1 / (1 + x) for Q0.31 numbers in [0, 1]: three Newton steps from a line."""
+    half = (x + 2**31 - 1 + 1) >> 1                     # rounding half sum of x and one
+    y = 1515870810 + doubling_high_multiply(half, -1010580540)          # 48/17 - 32/17 * half, in Q2.29
+    for _ in range(3):
+        y = y + (doubling_high_multiply(y, 2**29 - doubling_high_multiply(half, y)) << 2)
+    return np.minimum(y << 1, 2**31 - 1)
