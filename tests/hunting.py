@@ -15,9 +15,12 @@ def candidates():
     """Return {name: Rule}: every rule, and every rule's rounding with the factors as each other one prepares them."""
     rules = {name: RULES[name] for name in ("tflm", "ruy", "single", "reference", "xnnpack")}
     dense = {name: rule.kernels[FullyConnected] for name, rule in rules.items()}
-    return rules | {f"{name} with the factors of {other}": replace(
-                        rule, kernels=rule.kernels | {FullyConnected: replace(dense[name], factors=dense[other].factors)})
-                    for name, rule in rules.items() for other in ("tflm", "ruy", "xnnpack")
+    def mixed(name, other):
+        kernel = replace(dense[name], factors=dense[other].factors)
+        return replace(rules[name], kernels=rules[name].kernels | {FullyConnected: kernel})
+
+    return rules | {f"{name} with the factors of {other}": mixed(name, other)
+                    for name in rules for other in ("tflm", "ruy", "xnnpack")
                     if dense[name].factors != dense[other].factors}
 
 

@@ -344,7 +344,8 @@ def relu_net():
 @pytest.mark.parametrize("net, says", [
     (lambda: IntegerMLP.from_torch(models.reference("sigmoid-2-3-1")), "layer with ReLU, a layer and a sigmoid"),
     (lambda: IntegerMLP.from_torch(models.MLP((4, 4), "relu", seed=0)), "layer with ReLU, a layer and a sigmoid"),
-    (lambda: IntegerMLP((replace(relu_net().steps[0], activation="RELU6"), *relu_net().steps[1:])), "has FullyConnected with ReLU6, F"),
+    (lambda: IntegerMLP((replace(relu_net().steps[0], activation="RELU6"), *relu_net().steps[1:])),
+     "has FullyConnected with ReLU6, F"),
     (lambda: IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")), "one weight scale a layer")])
 def test_a_net_that_tinymind_cannot_run_is_refused(net, says, tmp_path):
     with pytest.raises(ValueError, match=says):

@@ -1,8 +1,7 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-streams, files, tables, data, tflite_format, tflite_file, tflite_bytes, runtimes, sandbox, models, fixed_point, rules,
-ports, integer, codegen, compiler, firmware, optimizers, population, races, qat, training, zoo, export, predictors,
+streams, files, tables, data, tflite_format, tflite_file, tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races, qat, training, zoo, export, predictors,
 compare, conformance, trials, fewbits, plots, widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
