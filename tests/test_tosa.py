@@ -10,7 +10,8 @@ from random_nets import tflite_of
 
 from xorlab import conformance, data, models
 from xorlab.integer import IntegerMLP
-from xorlab.rules import CODES, RULES
+from xorlab.integer.affine import CODES
+from xorlab.integer.rules import RULES
 
 pytestmark = pytest.mark.skipif(not tosa.PYTHON, reason=tosa.MISSING)
 
