@@ -10,11 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab.integer.kernels import tables
+from xorlab.integer.kernels import moves, pools, tables
 from xorlab.integer.kernels.scaling import AWAY, EVEN, ONCE, REAL, UP, Rounding, highest_even
 from xorlab.integer.kernels.tables import TableKernel
 from xorlab.integer.kernels.weighted import WeightedKernel, by_ruy, everywhere, in_blocks_of_8
-from xorlab.integer.operators import Conv2D, DepthwiseConv2D, FullyConnected, Logistic, Operator, Relu, Unary, Weighted
+from xorlab.integer.operators import (
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Operator,
+    Pad,
+    Relu,
+    Reshape,
+    Unary,
+    Weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,12 @@ TFLM = {
     FullyConnected: WeightedKernel(Weighted.scales, everywhere(AWAY)),
     Conv2D: WeightedKernel(Weighted.scales, everywhere(AWAY)),
     DepthwiseConv2D: WeightedKernel(Weighted.scales, everywhere(AWAY)),
+    AveragePool2D: pools.average_pool,
+    MaxPool2D: pools.max_pool,
+    Mean: pools.mean,
+    Pad: moves.pad,
+    Reshape: moves.reshape,
+    Concatenation: moves.concatenation,
     Relu: TableKernel(tables.tflm_relu),
     Logistic: TableKernel(tables.tflm_logistic),
 }
@@ -71,6 +92,7 @@ RUY = REFERENCE | {
     FullyConnected: WeightedKernel(FullyConnected.scales_through_float32, by_ruy(UP)),
     Conv2D: WeightedKernel(Weighted.scales, by_ruy(UP)),
     DepthwiseConv2D: WeightedKernel(Weighted.scales, in_blocks_of_8),
+    Mean: pools.BuiltinMean(),
 }
 SINGLE = RUY | {
     FullyConnected: WeightedKernel(FullyConnected.scales_through_float32, by_ruy(ONCE, alone=UP)),
@@ -80,6 +102,8 @@ XNNPACK = RUY | {
     FullyConnected: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
     Conv2D: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
     DepthwiseConv2D: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
+    MaxPool2D: pools.xnnpack_max_pool,
+    Mean: pools.xnnpack_mean,
     Logistic: TableKernel(tables.xnnpack_logistic),
 }
 TINYMIND = TFLM | {Logistic: TableKernel(tables.tinymind_logistic)}
