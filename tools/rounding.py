@@ -17,6 +17,17 @@ PACKAGES = ("tflite-micro", "ai-edge-litert")
 RUNTIMES = {"tflm": "TFLite Micro", "reference": "LiteRT, reference kernels", "builtin": "LiteRT, built-in kernels",
             "xnnpack": "LiteRT's default, XNNPACK"}
 
+SINGLE = ("`single` is what LiteRT's built-in kernels do on ruy's portable path, which `RUY_PATHS=1` in the environment "
+          "forces.")
+IN_WORDS = (
+    "A sum, or a code less its zero point, is multiplied by the factor that brings it to output steps.",
+    "*Rounded twice* means: the factor is a 31-bit multiplier and a shift; the product is rounded, ties up, and shifted",
+    "to the right it is rounded again, and the words say where the ties of that second rounding go.",
+    "Afterwards every runtime adds the zero point and cuts to -128..127, or to where a fused RELU or RELU6 cuts.",
+    "*Whole vectors* are counted in one call's tensor as it lies in memory: what is left at its end, or at the end of a",
+    "run that is not broadcast, goes the other way.",
+)
+
 
 def text(report: conformance.Report, date: str) -> str:
     """Return the page for a report.  date : of the measurement."""
@@ -34,14 +45,7 @@ def text(report: conformance.Report, date: str) -> str:
     for row in report.differing:
         cells = [" or ".join(report.followed(row, runtime)) for runtime in RUNTIMES]
         lines.append(f"| {row} | " + " | ".join(cells) + f" | {report.codes[row]:,} |")
-    lines += ["", "`single` is what LiteRT's built-in kernels do on ruy's portable path, which `RUY_PATHS=1` in the environment "
-              "forces.", "", "## The ways in words", "",
-              "A sum, or a code less its zero point, is multiplied by the factor that brings it to output steps. *Rounded "
-              "twice* means: the factor is a 31-bit multiplier and a shift; the product is rounded, ties up, and "
-              "shifted to the right it is rounded again, and the words say where the ties of that second rounding go. "
-              "Afterwards every runtime adds the zero point and cuts to -128..127, or to where a fused RELU or RELU6 "
-              "cuts. *Whole vectors* are counted in one call's tensor as it lies in memory: what is left at its end, or "
-              "at the end of a run that is not broadcast, goes the other way.", ""]
+    lines += ["", SINGLE, "", "## The ways in words", "", " ".join(IN_WORDS), ""]
     for row, words in conformance.WORDS.items():
         lines += [f"**{row}**", "", *(f"- `{way}`: {words[way]}." for way in conformance.ways(row)), ""]
     return "\n".join(lines).rstrip() + "\n"
