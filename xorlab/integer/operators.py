@@ -307,12 +307,24 @@ class Reshape(Operator):
 
 @dataclass(frozen=True)
 class Concatenation(_Fused, Operator):
-    """Tensors side by side.  axis : in a call's shape, not negative.  inputs : an Affine for each."""
+    """Tensors side by side, all on the output's line.
+
+    axis : in a call's shape, not negative.  inputs : an Affine for each.
+    """
     axis: int
     inputs: tuple
     output: Affine
     activation: str = "NONE"
     name = "CONCATENATION"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.activation != "NONE":                   # XNNPACK ignores it, and the others refuse the file
+            raise ValueError(f"no runtime fuses {self.activation} into a CONCATENATION; give it an operator of its own")
+        others = [line for line in self.inputs if line != self.output]
+        if others:
+            raise ValueError(f"no runtime brings codes of {others[0]} to {self.output} in a CONCATENATION; QUANTIZE "
+                             "them before it")
 
     def shape(self, *shapes):
         rests = {(len(shape), shape[: self.axis], shape[self.axis + 1 :]) for shape in shapes}
