@@ -13,9 +13,13 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONSTRAINTS = [
-    line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")
-]
+
+
+def pins(file):
+    return [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+
+
+CONSTRAINTS = pins("constraints.txt")
 
 
 def canonical(name):
@@ -45,10 +49,11 @@ def test_every_dependency_has_a_constraint():
     assert names <= {canonical(line.split("==")[0]) for line in CONSTRAINTS}
 
 
-def test_constraints_are_exact_public_versions_and_name_no_package_twice():
-    for line in CONSTRAINTS:
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-tosa.txt"])
+def test_constraints_are_exact_public_versions_and_name_no_package_twice(file):
+    for line in pins(file):
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
-    names = [canonical(line.split("==")[0]) for line in CONSTRAINTS]
+    names = [canonical(line.split("==")[0]) for line in pins(file)]
     assert len(names) == len(set(names))
 
 

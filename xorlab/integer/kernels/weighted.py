@@ -60,6 +60,8 @@ def by_ruy(rounding: Rounding, alone: Rounding | None = None) -> Callable:
     Source: cpu_backend_gemm.h, cpu_backend_gemm_custom_gemv.h and optimized_ops.h of TensorFlow Lite.
     """
     def roundings(op, shape):
+        if isinstance(op, Conv2D) and op.groups > 1:
+            return [(slice(None), AWAY)]
         units, depth = op.units, op.weights.size // op.units
         one_column = np.prod(shape[:-1]) == 1 and units >= 4 and depth >= 8
         return [(slice(None), alone if alone and one_column else rounding)]
@@ -116,7 +118,7 @@ def _taps(op, pictures, extent):
 
 def _convolution_sums(op, x):
     kind, extent = _exact_type(op), op.extent(x.shape[1:])
-    pictures, groups = _padded(op, _centred(op, x, kind)), op.groups(x.shape[1:])
+    pictures, groups = _padded(op, _centred(op, x, kind)), op.groups
     patches = np.stack([seen for *_, seen in _taps(op, pictures, extent)], axis=3)     # (n, h, w, taps, channels)
     patches = patches.reshape(*patches.shape[:4], groups, -1)
     weights = op.weights.reshape(groups, op.units // groups, -1).astype(kind)
