@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xorlab.integer import explain, quantize
-from xorlab.integer.explain import Explanation
+from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.graph import IntegerGraph, Step, checked_batch
 from xorlab.integer.operators import Dequantize, FullyConnected, Logistic, Quantize, Relu, Reshape
 from xorlab.integer.rules import RULES

@@ -8,7 +8,7 @@ import numpy as np
 from xorlab import tflite_file
 from xorlab.integer import explain, quantize, read
 from xorlab.integer.affine import Affine
-from xorlab.integer.explain import Explanation
+from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.operators import Operator, Weighted
 from xorlab.integer.rules import RULES
 
