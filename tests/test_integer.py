@@ -22,7 +22,7 @@ from random_nets import packed, random_file, tflite_of
 from torch import nn
 
 import xorlab
-from xorlab import cli, compare, conformance, data, fixed_point, models, predictors
+from xorlab import compare, conformance, data, fixed_point, models, predictors
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
@@ -544,19 +544,3 @@ def test_origins_name_the_operator_where_two_rules_part():
     assert (first >= 0).sum() >= (a.codes(q) != b.codes(q)).sum() > 0
     with pytest.raises(ValueError, match="different operators"):
         compare.origins(a, IntegerMLP(a.steps[:-1]))
-
-
-def test_the_report_names_each_runtimes_rule_and_explains_a_change(monkeypatch, capsys):
-    report = conformance.report()
-    monkeypatch.setattr(conformance, "report", lambda: report)
-    assert cli.main(["rules"]) == 0 and capsys.readouterr().out == f"{report}\n"
-    assert {runtime: FOLLOWS[runtime] in report.followed(runtime) for runtime in report.differing} == dict.fromkeys(
-        FOLLOWS, True)
-    assert report.changed() == [] and str(report).count("\n") == len(FOLLOWS) + 1
-    changed = conformance.Report({"builtin": report.differing["reference"]}, report.inputs)
-    assert "follows single or reference; that is ruy's portable path" in changed.changed()[0]
-    assert "known for the rule ruy" in changed.changed()[0]
-    newer = conformance.Report({"tflm": report.differing["reference"]}, report.inputs)
-    assert "follows single or reference; this version of it rounds another way" in newer.changed()[0]
-    monkeypatch.setattr(conformance, "report", lambda: changed)
-    assert cli.main(["rules"]) == 1 and f"Changed: {changed.changed()[0]}." in capsys.readouterr().out

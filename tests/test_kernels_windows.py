@@ -214,7 +214,7 @@ def test_the_built_in_kernels_answer_alike_in_calls_of_any_size(name, tmp_path):
         for n in (1, 3):
             ours = net.codes(q[0] if len(q) == 1 else q, batch=n).ravel()
             theirs = answers(file.read_bytes(), "builtin", [x.reshape(-1, n, *x.shape[1:]) for x in q])[0].ravel()
-            made = ours if n == 1 else made
+            made = ours if n == 1 else made  # noqa: F821
             assert (made == ours).all() and (ours == theirs).all(), (n, it.op)
 
 

@@ -10,27 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab.integer.kernels import moves, pools, tables
-from xorlab.integer.kernels import arithmetic, ends, softmax, tables
+from xorlab.integer.kernels import arithmetic, ends, moves, pools, softmax, tables
 from xorlab.integer.kernels.arithmetic import Either
 from xorlab.integer.kernels.ends import QuantizeKernel
 from xorlab.integer.kernels.scaling import AWAY, EVEN, ONCE, REAL, UP, Rounding, highest_even
 from xorlab.integer.kernels.tables import TableKernel, VectorTableKernel
 from xorlab.integer.kernels.weighted import WeightedKernel, by_ruy, everywhere, in_blocks_of_8
 from xorlab.integer.operators import (
+    Add,
     AveragePool2D,
     Concatenation,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    Logistic,
-    MaxPool2D,
-    Mean,
-    Operator,
-    Pad,
-    Relu,
-    Reshape,
-    Add,
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
@@ -38,10 +27,14 @@ from xorlab.integer.operators import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    MaxPool2D,
+    Mean,
     Mul,
     Operator,
+    Pad,
     Quantize,
     Relu,
+    Reshape,
     Softmax,
     Sub,
     Tanh,
