@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 from elftools.elf.elffile import ELFFile
+from graph_files import alone
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_nets import random_file, tflite_of
 from torch import nn
 
-from xorlab import codegen, compare, data, models, predictors
+from xorlab import codegen, compare, data, models, predictors, qat
 from xorlab.compiler import compile_c
-from xorlab.integer import IntegerMLP
+from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.affine import Affine
-from xorlab.integer.operators import FullyConnected, Logistic
+from xorlab.integer.operators import Add, FullyConnected, Logistic
 from xorlab.integer.rules import RULES
 
 pytest.importorskip("ziglang", reason="no C compiler here")
@@ -386,3 +387,28 @@ def test_compiling_leaves_nothing_in_the_home_folder(tmp_path):
            "predictors.from_c(IntegerMLP.from_torch(models.reference()))"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(home)})
     assert list(home.iterdir()) == []
+
+
+# --- graphs
+
+@pytest.mark.parametrize("make", [IntegerGraph.from_torch, lambda net: IntegerGraph.from_qat(
+    qat.rounded(net, data.grid(9)))], ids=["from_torch", "from_qat"])
+def test_a_graph_that_is_a_chain_becomes_c_that_equals_it_on_every_input(make):
+    graph = make(models.reference("relu-2-4-1"))
+    assert (predictors.from_c(graph).codes(Q) == graph.codes(Q)).all() and len(np.unique(graph.codes(Q))) > 20
+
+
+def test_another_graph_is_refused_in_a_sentence_that_says_what_could_be_done(tmp_path):
+    line = Affine(0.5, 0)
+    graph = alone(Add(line, line, line), (1, 2), (1, 2))
+    for write in (codegen.write_c, codegen.write_esp32, codegen.write_weights_header,
+                  lambda net, _: predictors.from_c(net)):
+        with pytest.raises(ValueError, match="the graph has 2 inputs and 1 outputs; C code is written for chains .*; "
+                                             "TFLite Micro runs other graphs .*write_tflite_array"):
+            write(graph, tmp_path / "net")
+    added = alone(Add(line, line, line), (1, 2), (1, 2), constants={1: np.zeros((1, 2))})
+    with pytest.raises(ValueError, match="the graph is not a chain of operators at ADD; C code is written for"):
+        codegen.write_c(added, tmp_path)
+    with pytest.raises(TypeError, match="net must be an IntegerMLP or an IntegerGraph, got MLP; make one with"):
+        codegen.write_c(models.reference(), tmp_path)
+    assert not (tmp_path / "net").exists()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from xorlab import cli, compare, data, export, models, predictors, sandbox, tflite_file, training, zoo
-from xorlab.integer import IntegerMLP
+from xorlab import cli, compare, conformance, data, export, models, predictors, sandbox, tflite_file, training, zoo
+from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.operators import FullyConnected
 from xorlab.integer.rules import RULES
@@ -276,16 +276,14 @@ def qat(request, tmp_path_factory):
 
 
 def same_net(file, net):
-    """Assert that a file holds a FakeQuantized net's codes, and scales to float32's last digits."""
+    """Assert that a file holds a FakeQuantized net's codes, zero points and scales, to the last bit."""
     for stored, expected in zip(IntegerMLP.from_tflite(file).steps, net.integers().steps, strict=True):
         assert type(stored) is type(expected)
-        assert stored.output.zero_point == expected.output.zero_point
-        assert stored.output.scale == pytest.approx(expected.output.scale, rel=1e-6)
+        assert (stored.input, stored.output) == (expected.input, expected.output)
         if isinstance(stored, FullyConnected):
-            assert stored.weight_scales == pytest.approx(expected.weight_scales, rel=1e-6)
-            assert np.array_equal(stored.weights, expected.weights)
-            assert np.array_equal(stored.biases, expected.biases)
             assert stored.lowest == expected.lowest
+            for part in ("weights", "biases", "weight_scales"):
+                assert np.array_equal(getattr(stored, part), getattr(expected, part)), part
 
 
 def test_a_qat_file_holds_the_learned_weights_biases_and_scales(qat):
@@ -310,6 +308,29 @@ def test_layers_with_equal_weights_keep_their_own_codes(widths, tmp_path):
     for bits, granularity in ((8, "per_channel"), (4, "per_channel"), (4, "per_tensor")):
         net = rounded(nn.Sequential(*parts[:-1]), data.grid(9), bits, granularity=granularity)
         same_net(export.qat_to_tflite(net, tmp_path / "net.tflite"), net)
+
+
+def test_a_scale_whose_last_bit_the_converter_changes_is_the_nets_in_the_file(tmp_path):
+    """One in thirty scales is another float32 once it has been the ends of a range."""
+    net = rounded(models.MLP(4, "relu", seed=29), data.grid(9))
+    line = net.integers().steps[1].output
+    low, high = (np.float32(line.scale * (code - line.zero_point)) for code in (-128, 127))
+    assert np.float32((float(high) - float(low)) / 255) != np.float32(line.scale)
+    same_net(export.qat_to_tflite(net, tmp_path / "net.tflite"), net)
+
+
+@pytest.mark.parametrize("runtime, rule", conformance.EXPECTED.items())
+def test_the_integers_of_a_qat_net_are_what_its_file_answers_on_every_input(qat, runtime, rule):
+    net, path = qat
+    if runtime == "tflm" and sys.platform != "linux":
+        pytest.skip("TFLite Micro's package is for Linux")
+    graph = IntegerGraph.from_qat(net, rule)
+    q, theirs = data.int8_inputs(), predictors.from_tflite(path, runtime).codes(data.int8_inputs())
+    assert (graph.codes(q) == theirs).all() and (net.integers(rule).codes(q) == theirs).all()
+    # and on how many inputs these differ from the simulation is what a comparison counts
+    counted = compare.agreement(predictors.from_qat(net), predictors.from_integer(graph))
+    assert counted.inputs == len(q) and counted.differing == (net.codes(q) != theirs).sum()
+    assert counted.differing <= 0.005 * len(q) if rule in ("reference", "xnnpack") else counted.differing > 0
 
 
 def may_round_otherwise(path, q, rule):

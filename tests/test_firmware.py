@@ -8,7 +8,7 @@ import pytest
 
 from xorlab import codegen, compare, data, firmware, models, predictors, tflite_file
 from xorlab.compiler import compile_c
-from xorlab.integer import IntegerMLP
+from xorlab.integer import IntegerGraph, IntegerMLP
 
 pytest.importorskip("ziglang", reason="no C compiler here")
 pytest.importorskip("unicorn", reason="no emulator here")
@@ -49,7 +49,7 @@ def test_the_emulated_net_equals_its_rule_on_all_inputs(name, target, built):
 @pytest.mark.parametrize("target", firmware.TARGETS)
 def test_the_emulated_net_equals_tflite_micro_itself(target):
     path = models.reference_file("relu-2-4-1", "int8.tflite")
-    emulated = predictors.from_firmware(firmware.build(IntegerMLP.from_tflite(path), target))
+    emulated = predictors.from_firmware(firmware.build(IntegerGraph.from_tflite(path), target))
     assert compare.agreement(emulated, predictors.from_tflite(path, "tflm")).differing == 0
 
 
@@ -306,10 +306,10 @@ def test_what_is_no_net_or_no_source_ends_in_a_sentence(tmp_path):
             ([static], ["-Os"], net, ValueError, "no source defines void xor_net"),
             ([], ["-Os"], net, ValueError, "no source defines void xor_net"),
             ([tmp_path / "gone.c"], ["-Os"], net, FileNotFoundError, "no C file at"),
-            ([right], ["-Os"], models.reference(), TypeError, "net must be an IntegerMLP, got MLP")):
+            ([right], ["-Os"], models.reference(), TypeError, "net must be an IntegerMLP or an IntegerGraph, got MLP")):
         with pytest.raises(error, match=says):
             firmware.from_sources(sources, "rv32imc", used, flags, "wrong")
-    with pytest.raises(TypeError, match="net must be an IntegerMLP, got MLP; make one with IntegerMLP.from_torch"):
+    with pytest.raises(TypeError, match="net must be an IntegerMLP or .*, got MLP; make one with from_torch,"):
         firmware.build(models.reference())
 
 

@@ -1,3 +1,4 @@
+import html
 import importlib.util
 import json
 import math
@@ -496,25 +497,39 @@ def test_weights_biases_and_calibration_that_cannot_be_quantized_are_refused():
 # --- what a student reads
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_explanation_holds_every_accumulator_and_code_of_the_trace(rule, capsys):
+def test_the_explanation_holds_every_accumulator_and_code_of_the_trace(rule):
     for name in models.reference_names():
         net = IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"), rule)
         q = np.int8([[100, -77]])
-        net.explain(q[0])
-        text = capsys.readouterr().out
+        explained = net.explain(q[0])
+        text = str(explained)
         for step in net.trace(q):
             for unit in range(step.codes.shape[1]) if step.accumulators is not None else ():
                 assert f"= {step.accumulators[0, unit]}\n" in text and f": code {step.codes[0, unit]}\n" in text
         assert f"output: codes {net.codes(q)[0]} stand for" in text and text.startswith(f"rule {rule} (")
+        assert explained.code == net.codes(q)[0] and repr(explained) == text
+        assert html.escape(text.split("\n", 1)[1]) in explained._repr_html_()
 
 
-def test_the_explanation_shows_double_rounding(capsys):
+def test_the_explanation_shows_double_rounding():
     """510 sums are 1.49931 steps; the first rounding makes 1.5 of it, the second 2."""
     scale = np.float32(1.49931 / 510)
     layer = FullyConnected(np.array([[2, 0]]), np.zeros(1, int), np.array([scale]), Affine(1.0, -128), Affine(1.0, 0))
     for rule, code in (("tflm", 2), ("single", 1), ("reference", 1), ("xnnpack", 1)):
-        IntegerMLP((layer,), rule).explain(np.int8([127, 0]))
-        assert f"= {code}: code {code}\n" in capsys.readouterr().out, rule
+        assert f"= {code}: code {code}\n" in str(IntegerMLP((layer,), rule).explain(np.int8([127, 0]))), rule
+
+
+def test_the_explanation_of_a_chain_is_the_text_of_version_0_1():
+    net = IntegerMLP.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"))
+    lines = str(net.explain(np.int8([[1, 119]]))).split("\n")
+    assert lines[:6] == [
+        "rule tflm (TFLite Micro, CMSIS-NN)",
+        "input: codes 1, 119 stand for 0.5059, 0.9686",
+        "FULLY_CONNECTED: in, real = 0.00392156886 * (code + 128); out, real = 0.113039061 * (code - 22)",
+        "  unit 0: -127*(1+128) - 126*(119+128) + 46838 = -667",
+        "    -667 * 1235464491 / 2^31 = -383.73043 -> -384, / 2^8 = -1.50000, ties away from zero -> -2",
+        "    -2 +22 = 20: code 20"]
+    assert lines[-2:] == ["  codes -6 look up -32 in the table of 256", "output: codes -32 stand for 0.3750"]
 
 
 def test_origins_name_the_operator_where_two_rules_part():

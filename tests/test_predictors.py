@@ -1,11 +1,14 @@
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from random_nets import tflite_of
 
 from xorlab import data, models, predictors
+from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.predictors import RUNTIMES
 
 ON_TFLM = importlib.util.find_spec("tflite_micro") is not None
@@ -204,3 +207,20 @@ def test_codes_given_as_points_are_said_and_points_are_not(capsys):
 def test_opening_and_running_a_model_is_quiet(capfd):
     reference("xnnpack")(data.grid(3))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_graph_is_a_predictor_like_its_runtime(tmp_path):
+    """With codes at both ends, and with float32 at one or both."""
+    steps = IntegerMLP.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite")).steps
+    x, path = data.grid(21), tmp_path / "net.tflite"
+    for ends in ((False, False), (True, True), (True, False), (False, True)):
+        path.write_bytes(tflite_of(steps, float_ends=ends))
+        graph, runtime = IntegerGraph.from_tflite(path), predictors.from_tflite(path, "reference")
+        p = predictors.from_integer(graph)
+        assert type(p) is type(runtime) and p.name == "integers, tflm" and p.sample == runtime.sample
+        if ends == (False, False):
+            assert (p.input, p.output) == (runtime.input, runtime.output)
+            assert np.array_equal(predictors.from_integer(graph.under("reference"))(x), runtime(x))
+    several = replace(graph, outputs=graph.outputs * 2)
+    with pytest.raises(ValueError, match="has 1 inputs and 2 outputs; a predictor has one of each"):
+        predictors.from_integer(several)

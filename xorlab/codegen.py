@@ -1,4 +1,4 @@
-"""Code for a microcontroller: an IntegerMLP as plain C, as TinyMind's header, and a TFLite file as a C array."""
+"""Code for a microcontroller: an int8 net as plain C, as TinyMind's header, and a TFLite file as a C array."""
 import math
 import re
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import data, files, ports, tflite_file
+from xorlab.integer.chain import chain_of
 from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.kernels.scaling import in_32_bits
 from xorlab.integer.operators import FullyConnected
@@ -177,15 +178,17 @@ def _fits(scaling, unit):
 
 
 def write_c(net, directory, name="xor_net"):
-    """Write an IntegerMLP as one C99 header and source, name.h and name.c: no float, no heap, no library calls.
+    """Write a net as one C99 header and source, name.h and name.c: no float, no heap, no library calls.
 
     The code equals the net on every input: `void name(const int8_t input[], int8_t output[])`. Layers of up to 64
     weights are written out, larger ones are loops. It needs right shifts of negative numbers to be arithmetic, as
     every compiler for ARM, RISC-V, Xtensa and x86 makes them.
     Of a file with float32 ends it is the int8 core: the caller makes and reads the codes, as the header says.
-    Raises ValueError for a rule that needs floats or another rounding, for sums beyond 32 bits, or for a name that is
-    none in C.  Returns (header path, source path).
+    net : an IntegerMLP, or an IntegerGraph that is a chain of dense layers.
+    Raises ValueError for another graph, a rule that needs floats or another rounding, for sums beyond 32 bits, or for a
+    name that is none in C.  Returns (header path, source path).
     """
+    net = chain_of(net)
     if net.rule not in C_RULES:
         raise ValueError(f"C code follows the rule {' or '.join(C_RULES)}, the net has {net.rule!r}; "
                          "take net.under('tflm')")
@@ -470,6 +473,7 @@ def write_weights_header(net, path):
     Raises ValueError for any other net.
     Source: TinyMind's examples/pytorch_quant/xor (github.com/danmcleran/tinymind).
     """
+    net = chain_of(net)
     kinds = [type(step).__name__ + _fused(step) for step in net.steps]
     if kinds not in (["FullyConnected with ReLU", f"FullyConnected{end}", "Logistic"] for end in ("", " with ReLU")):
         raise ValueError("TinyMind's XOR program runs a layer with ReLU, a layer and a sigmoid; this net has "
@@ -576,6 +580,7 @@ def write_esp32(net, directory, tflite_path=None):
     directory = Path(directory)
     if directory.exists() and (directory.is_file() or any(directory.iterdir())):
         raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
+    net = chain_of(net)
     values = _esp32_values(net)
     if tflite_path:
         values |= _micro_values(net, tflite_path)

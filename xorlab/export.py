@@ -296,8 +296,9 @@ def qat_to_tflite(net, path):
     """Convert a qat.FakeQuantized net to an int8 TFLite file with the scales and zero points that it learned.
 
     The net is written in TensorFlow with fake-quantization operators, which the converter turns into the scales and
-    zero points of their tensors; weights, biases and their scales are put into the converted file. Weights of fewer
-    than 8 bits stand in it as int8 codes of a smaller range.
+    zero points of their tensors; weights, biases and all scales, whose last digits it changes, are put into the
+    converted file. Weights of fewer than 8 bits stand in it as int8 codes of a smaller range. IntegerGraph.from_qat is
+    the same net without a file.
     Returns the path.  Raises ValueError for a net so narrow and deep that the converter stores two layers as one.
     """
     with quiet():
@@ -351,10 +352,11 @@ def _stand_in(stage, number):
 
 
 def _with_codes(content, integers):
-    """Return a TFLite file's bytes with the weights, biases and their scales of an IntegerMLP in its dense layers.
+    """Return a TFLite file's bytes with the weights, biases and scales of an IntegerMLP in its dense layers.
 
     The biases too: where all of a layer's are equal as real numbers, the converter gives them one code, whatever their
-    units' scales.
+    units' scales. And the scales of what goes in and out, which it finds from the ends of a range: they are off by some
+    last digits of float32, enough to move a sum across a tie.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -363,15 +365,21 @@ def _with_codes(content, integers):
     graph = model.Subgraphs(0)
     used = [graph.Tensors(i).Buffer() for i in range(graph.TensorsLength())]
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+
+    def scales_of(index):
+        return graph.Tensors(index).Quantization().ScaleAsNumpy()
+
     dense = [op for op in operators if op.InputsLength() > 1]
     for op, layer in zip(dense, [step for step in integers.steps if isinstance(step, FullyConnected)], strict=True):
+        for index, line in ((op.Inputs(0), layer.input), (op.Outputs(0), layer.output)):
+            scales_of(index)[:] = line.scale
         for index, codes, scales in (
                 (op.Inputs(1), layer.weights.astype(np.int8), layer.weight_scales),
                 (op.Inputs(2), layer.biases.astype("<i4"), np.float32(layer.input.scale) * layer.weight_scales)):
             if index == -1 and not codes.any():                     # the converter leaves out biases that are all 0
                 continue
             numbers = model.Buffers(used[index]).DataAsNumpy().view(codes.dtype)
-            stored = graph.Tensors(index).Quantization().ScaleAsNumpy()
+            stored = scales_of(index)
             shared = used.count(used[index]) > 1 and not np.array_equal(numbers, codes.ravel())
             if shared or len(stored) != len(scales):
                 raise ValueError("the converter stored numbers of several layers of this net once, so they cannot get "

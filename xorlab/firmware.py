@@ -15,7 +15,8 @@ import numpy as np
 
 from xorlab import codegen, data, files, ports
 from xorlab.compiler import compile_c
-from xorlab.integer import IntegerMLP
+from xorlab.integer import IntegerGraph, IntegerMLP
+from xorlab.integer.chain import chain_of
 from xorlab.streams import progress
 from xorlab.tables import Table, Tabular
 
@@ -438,21 +439,22 @@ def tflite_micro_arena(path):
     return ports.arena_of(path)
 
 
-def build(net: IntegerMLP, target: str = "cortex-m0plus", optimize: str = "-Os") -> Firmware:
-    """Compile an IntegerMLP for a microcontroller and return its Firmware.
+def build(net: IntegerMLP | IntegerGraph, target: str = "cortex-m0plus", optimize: str = "-Os") -> Firmware:
+    """Compile a net for a microcontroller and return its Firmware.
 
-    net : under the rule tflm or tinymind.  target : a name in TARGETS.  optimize : the compiler's flag.
+    net : under the rule tflm or tinymind; a graph must be a chain of dense layers.
+    target : a name in TARGETS.  optimize : the compiler's flag.
     Raises ValueError for another target or rule, or code that holds floating point or what the processor cannot run;
     ImportError where the compiler or the emulator is missing. The first build for a target takes some seconds, in
     which the compiler makes its own runtime library.
     """
-    _check_net(net)
+    net = chain_of(net)
     with TemporaryDirectory() as folder:
         source = codegen.write_c(net, folder, FUNCTION)[1]
         return from_sources([source], target, net, [optimize, "-std=c99"], f"C, {net.rule}")
 
 
-def from_sources(sources: list, target: str, net: IntegerMLP, flags: list, name: str) -> Firmware:
+def from_sources(sources: list, target: str, net: IntegerMLP | IntegerGraph, flags: list, name: str) -> Firmware:
     """Compile C sources that define `void xor_net(const int8_t *input, int8_t *output)`; return them as Firmware.
 
     sources : paths.  net : whose input and output the function has; whether it computes the net, `run` tells.
@@ -460,7 +462,7 @@ def from_sources(sources: list, target: str, net: IntegerMLP, flags: list, name:
     Raises as build does, TypeError for a path or a flag that is not in a list, and ValueError for code that the
     compiler refuses, that lacks the function, or whose function does not return for the codes 0.
     """
-    _check_net(net)
+    net = chain_of(net)
     for what, given in (("sources", sources), ("flags", flags)):
         if isinstance(given, (str, Path)):
             raise TypeError(f"{what} must be a list, got {str(given)!r} alone; put it into [ ]")
@@ -494,12 +496,6 @@ def from_sources(sources: list, target: str, net: IntegerMLP, flags: list, name:
     _check(made)
     made._check_that_it_returns()
     return made
-
-
-def _check_net(net):
-    if not isinstance(net, IntegerMLP):
-        raise TypeError(f"net must be an IntegerMLP, got {type(net).__name__}; "
-                        "make one with IntegerMLP.from_torch or IntegerMLP.from_tflite")
 
 
 def _check(made):

@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from xorlab import data, files, ports, runtimes, sandbox, tflite_file
+from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import Affine
+from xorlab.integer.chain import chain_of
 from xorlab.streams import say
 
 LITERT_KERNELS, RUNTIMES = runtimes.LITERT_KERNELS, runtimes.RUNTIMES       # this module's names for those who call it
@@ -278,20 +280,43 @@ def from_tflite(path, runtime="xnnpack", name=None, *, output: str | None = None
 
 
 def from_integer(net, name=None):
-    """Make a predictor of an IntegerMLP: its arithmetic in NumPy, under its rule, one sample a call.
+    """Make a predictor of an IntegerMLP or an IntegerGraph: its arithmetic in NumPy, under its rule.
 
-    Of a net from a file with float32 ends it is the int8 core; see IntegerMLP.from_tflite.
+    An IntegerMLP runs one sample a call, a graph as its file was made; see their method `codes`.
+    Of an IntegerMLP from a file with float32 ends it is the int8 core; see IntegerMLP.from_tflite. A graph with a
+    float32 end gives a Predictor over real numbers. Raises ValueError for one with several inputs or outputs.
     """
-    return QuantizedPredictor(net.codes, name or f"integers, {net.rule}", (net.width,), net.input, net.output)
+    name = name or f"integers, {net.rule}"
+    if isinstance(net, IntegerMLP):
+        return QuantizedPredictor(net.codes, name, (net.width,), net.input, net.output)
+    if (len(net.inputs), len(net.outputs)) != (1, 1):
+        raise ValueError(f"{net!r} has {len(net.inputs)} inputs and {len(net.outputs)} outputs; a predictor has one of "
+                         "each; ask its own method codes, which takes and gives several")
+    (entry,), (exit_,) = net.inputs, net.outputs
+    if entry.affine and exit_.affine:
+        return QuantizedPredictor(net.codes, name, entry.shape[1:], entry.affine, exit_.affine)
+
+    def run(x):
+        made = net.codes(entry.affine.quantize(x) if entry.affine else x)
+        return exit_.affine.dequantize(made) if exit_.affine else made
+
+    return Predictor(run, name, entry.shape[1:])
+
+
+def from_qat(net, name="simulation") -> QuantizedPredictor:
+    """Make a predictor of a qat.FakeQuantized net: the float32 simulation of its integers, for their codes."""
+    return QuantizedPredictor(net.codes, name, (net.stages()[0].weights.shape[1],), net.input, net.output)
 
 
 def from_c(net, name=None):
-    """Make a predictor of an IntegerMLP as generated C (codegen.write_c), compiled for this machine.
+    """Make a predictor of a net as generated C (codegen.write_c), compiled for this machine.
 
-    Raises ValueError for a net whose rule C cannot follow, ImportError where the compiler is missing.
+    net : an IntegerMLP, or an IntegerGraph that is a chain of dense layers.
+    Raises ValueError for another graph, or a rule that C cannot follow; ImportError where the compiler is missing.
     """
     from xorlab import codegen, compiler
 
+    net = chain_of(net)
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:      # Windows keeps a loaded library's file
         source = codegen.write_c(net, folder)[1]
         run = compiler.load(source, source.stem, net.width, net.outputs)

@@ -13,7 +13,6 @@ from torch import nn
 from xorlab import data
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
-from xorlab.integer.operators import FullyConnected, Logistic
 from xorlab.models import layers_of
 
 BITS = range(2, 9)
@@ -103,16 +102,7 @@ class FakeQuantized(nn.Module):
 
     def integers(self, rule="tflm"):
         """Return the net as it stands as an integer.IntegerMLP: the arithmetic of its int8 file, without TensorFlow."""
-        steps, line = [], self.input
-        for stage in self.stages():
-            biases = np.rint(stage.biases / (np.float64(line.scale) * stage.weight_scales)).astype(np.int64)
-            fused = "RELU" if stage.activation == "relu" else "NONE"
-            steps.append(FullyConnected(stage.codes, biases, stage.weight_scales, line, stage.output, fused))
-            line = stage.output
-            if stage.activation == "sigmoid":
-                steps.append(Logistic(line))
-                line = SIGMOID_CODES
-        return IntegerMLP(tuple(steps), rule)
+        return IntegerMLP.from_qat(self, rule)
 
     def _run(self, x):
         """Return (outputs, what a Stage is made of for each layer)."""

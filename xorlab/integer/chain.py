@@ -4,17 +4,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xorlab import data
-from xorlab.integer.affine import SIGMOID_CODES, Affine
-from xorlab.integer.fixed_point import round_half_away
+from xorlab.integer import explain, quantize
+from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.graph import IntegerGraph, Step, checked_batch
 from xorlab.integer.operators import Dequantize, FullyConnected, Logistic, Quantize, Relu, Reshape
 from xorlab.integer.rules import RULES
 
-CHAINS_ONLY = ("IntegerMLP runs chains from one input to one output, of FULLY_CONNECTED, RELU, RELU6, LOGISTIC and "
-               "RESHAPE; integer.IntegerGraph runs any graph")
+CHAINS = "chains from one input to one output, of FULLY_CONNECTED, RELU, RELU6, LOGISTIC and RESHAPE"
+CHAINS_ONLY = f"IntegerMLP runs {CHAINS}; integer.IntegerGraph runs any graph"
+CODE_OF_CHAINS = (f"C code is written for {CHAINS}; TFLite Micro runs other graphs on a device, from their file as an "
+                  "array: codegen.write_tflite_array")
 STEPS = FullyConnected | Relu | Logistic
-SHOWN = 4                                   # products that `explain` writes out before it says "and so on"
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,28 +48,39 @@ class IntegerMLP:
         Raises FileNotFoundError, or ValueError if the file is damaged, not int8 between its ends, or holds anything
         else.
         """
-        graph = IntegerGraph.from_tflite(path, rule)
+        return cls._from_graph(IntegerGraph.from_tflite(path, rule), path, CHAINS_ONLY)
+
+    @classmethod
+    def from_graph(cls, graph: IntegerGraph) -> "IntegerMLP":
+        """Return the chain that an IntegerGraph is, under its rule; see from_tflite for its ends.
+
+        Raises ValueError for a graph that is no chain of dense layers.
+        """
+        return cls._from_graph(graph, "the graph", CHAINS_ONLY)
+
+    @classmethod
+    def _from_graph(cls, graph, called, instead):
         steps, at = [], graph.inputs[0].tensor
         if (len(graph.inputs), len(graph.outputs)) != (1, 1):
-            raise ValueError(f"{path} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; {CHAINS_ONLY}")
+            raise ValueError(f"{called} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; {instead}")
         for node in graph.nodes:
             op = node.operator
             if node.inputs != (at,):
-                raise ValueError(f"{path} is not a chain of operators at {op.name}; {CHAINS_ONLY}")
+                raise ValueError(f"{called} is not a chain of operators at {op.name}; {instead}")
             enters, leaves = isinstance(op, Quantize) and op.input is None and not steps, isinstance(op, Dequantize)
             if isinstance(op, Reshape):
                 if op.input != op.output:           # every runtime copies the codes, which then mean other numbers
-                    raise ValueError(f"{path}: RESHAPE into tensor {node.name} changes the scale of the codes; "
-                                     f"{CHAINS_ONLY}")
+                    raise ValueError(f"{called}: RESHAPE into tensor {node.name} changes the scale of the codes; "
+                                     f"{instead}")
             elif isinstance(op, STEPS):
                 steps.append(op)
             elif not (enters or leaves):
-                raise ValueError(f"{path}: {op.name} into tensor {node.name} is no step of a chain; {CHAINS_ONLY}")
+                raise ValueError(f"{called}: {op.name} into tensor {node.name} is no step of a chain; {instead}")
             at = node.output
         if graph.outputs[0].tensor != at:
-            raise ValueError(f"{path} does not give the end of its chain; {CHAINS_ONLY}")
-        _check_rows(graph, path)
-        return cls(tuple(steps), rule, tuple(end.affine is None for end in (*graph.inputs, *graph.outputs)))
+            raise ValueError(f"{called} does not give the end of its chain; {instead}")
+        _check_rows(graph, called, instead)
+        return cls(tuple(steps), graph.rule, tuple(end.affine is None for end in (*graph.inputs, *graph.outputs)))
 
     @classmethod
     def from_torch(cls, model, calibration=None, rule="tflm"):
@@ -82,19 +93,12 @@ class IntegerMLP:
         file: export.to_onnx, to_saved_model and to_tflite, then IntegerMLP.from_tflite.
         Source: Jacob et al. 2018 (arXiv:1712.05877); the recipe of TinyMind's XOR example.
         """
-        from xorlab.models import layers_of
+        return cls(quantize.of_torch(model, calibration), rule)
 
-        try:
-            layers = layers_of(model)
-        except ValueError as error:
-            raise ValueError(f"{error}; or convert the net with xorlab.export and read its int8 file with "
-                             "IntegerMLP.from_tflite") from None
-        if not all(np.isfinite(p.detach().numpy()).all() for p in model.parameters()):
-            raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
-        if calibration is None:
-            calibration = data.grid(data.CALIBRATION_SIDE)
-        calibration = data.points(calibration, layers[0][0].in_features)
-        return cls(tuple(_quantized(layers, calibration)), rule)
+    @classmethod
+    def from_qat(cls, net, rule="tflm") -> "IntegerMLP":
+        """Return a net trained by training.fit_qat as integers; see IntegerGraph.from_qat."""
+        return cls(quantize.of_qat(net), rule)
 
     def __repr__(self):
         kinds = [f"{step.name} {len(step.weights)}" if isinstance(step, FullyConnected) else step.name
@@ -163,94 +167,33 @@ class IntegerMLP:
             raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
         return q
 
-    def explain(self, q):
-        """Print one input's arithmetic, operator by operator, as it is done by hand.
+    def explain(self, q) -> Explanation:
+        """Return one input's arithmetic, operator by operator, as it is done by hand; it shows itself.
 
         q : the codes of one input, int8 (inputs,) or (1, inputs).
         """
         q = np.asarray(q).reshape(1, -1)
-        made = self.trace(q)
-        print(f"rule {self.rule} ({RULES[self.rule].runs_on})")
-        print(f"input: codes {_codes(q)} stand for {_reals(self.input, q)}")
-        for step, result in zip(self.steps, made, strict=True):
-            print(f"{result.name}: in, {step.input}; out, {step.output}")
-            if isinstance(step, FullyConnected):
-                for unit in range(len(step.weights)):
-                    _explain_unit(step, unit, q[0], int(result.accumulators[0, unit]), result.codes[0, unit],
-                                  RULES[self.rule])
-            else:
-                print(f"  codes {_codes(q)} look up {_codes(result.codes)} in the table of 256")
-            q = result.codes
-        print(f"output: codes {_codes(q)} stand for {_reals(self.output, q)}")
+        return explain.of_chain(self, q, self.trace(q))
 
 
-def _explain_unit(layer, unit, codes, acc, code, rule):
-    products = [f"{w}*({q}{-layer.input.zero_point:+d})"
-                for w, q in zip(layer.weights[unit, :SHOWN], codes[:SHOWN], strict=True)]
-    products += ["..."] if len(codes) > SHOWN else []
-    print(f"  unit {unit}: {' + '.join(products)} + {layer.biases[unit]} = {acc}".replace("+ -", "- "))
-    scale = np.broadcast_to(rule.scales(layer), len(layer.weights))[unit : unit + 1]
-    (_, rounding), = rule.kernel(layer).roundings(layer, (1, layer.units))
-    steps = int(rounding.steps(np.array([acc]), scale)[0])
-    print(f"    {rounding.working(acc, scale[0])} -> {steps}")
-    moved = steps + layer.output.zero_point
-    lowest, highest = rule.clamp(layer)
-    clamped = "" if moved == code else f", clamped to {lowest}..{highest}"
-    print(f"    {steps} {layer.output.zero_point:+d} = {moved}{clamped}: code {code}")
+def chain_of(net) -> IntegerMLP:
+    """Return the chain that C code is made of: an IntegerMLP itself, or that which an IntegerGraph is.
+
+    Raises TypeError for anything else, ValueError for a graph that is no chain of dense layers.
+    """
+    if isinstance(net, IntegerGraph):
+        return IntegerMLP._from_graph(net, "the graph", CODE_OF_CHAINS)
+    if isinstance(net, IntegerMLP):
+        return net
+    raise TypeError(f"net must be an IntegerMLP or an IntegerGraph, got {type(net).__name__}; make one with "
+                    "from_torch, from_qat or from_tflite of either")
 
 
-def _codes(q):
-    return ", ".join(str(code) for code in q[0])
-
-
-def _reals(line, q):
-    return ", ".join(f"{x:.4f}" for x in line.dequantize(q[0]))
-
-
-def _check_rows(graph, path):
+def _check_rows(graph, called, instead):
     """Raise ValueError unless every layer takes as many rows as there are samples: a RESHAPE may cut them anew."""
     samples, shapes = graph.inputs[0].shape[0], {graph.inputs[0].tensor: graph.inputs[0].shape}
     for node in graph.nodes:
         shapes[node.output] = node.shape
         if isinstance(node.operator, FullyConnected) and math.prod(node.shape[:-1]) != samples:
-            raise ValueError(f"{path}: FULLY_CONNECTED takes tensor of shape {shapes[node.inputs[0]]} beside weights "
-                             f"{node.operator.weights.shape}; IntegerMLP runs layers over whole samples, "
-                             f"{node.operator.weights.shape[1]} codes each; integer.IntegerGraph runs any graph")
-
-
-def _quantized(layers, x):
-    """Yield the net's steps, with each tensor's range as the float net shows it on the points x."""
-    import torch
-
-    values = torch.from_numpy(x)
-    line = _range(values)
-    with torch.no_grad():
-        for linear, activation in layers:
-            values = linear(values)
-            if activation == "relu":
-                values = values.relu()
-            layer = _quantized_layer(linear, line, _range(values), activation == "relu")
-            line = layer.output
-            yield layer
-            if activation == "sigmoid":
-                values = values.sigmoid()
-                yield Logistic(line)
-                line = SIGMOID_CODES
-
-
-def _quantized_layer(linear, source, target, relu):
-    weights = linear.weight.detach().double().numpy()
-    biases = np.zeros(len(weights)) if linear.bias is None else linear.bias.detach().double().numpy()
-    scale = float(np.abs(weights).max()) / 127 or 1.0           # a layer of zeros still needs a scale
-    scales = np.float32([scale])
-    limit = 2**31 - 1
-    codes = round_half_away(biases / (source.scale * scale))
-    if np.abs(codes).max() > limit:
-        raise ValueError(f"a bias of {biases[np.abs(codes).argmax()]:g} does not fit into 32 bits at the scale "
-                         f"{source.scale * scale:.3g} of its layer; scale the inputs or the weights")
-    return FullyConnected(round_half_away(weights / scale).astype(np.int64), codes.astype(np.int64), scales, source,
-                          target, "RELU" if relu else "NONE")
-
-
-def _range(values):
-    return Affine.of_range(float(values.min()), float(values.max()))
+            raise ValueError(f"{called}: FULLY_CONNECTED takes tensor of shape {shapes[node.inputs[0]]} beside weights "
+                             f"{node.operator.weights.shape}, which is no row for each sample; {instead}")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xorlab import tflite_file
-from xorlab.integer import read
+from xorlab.integer import explain, quantize, read
 from xorlab.integer.affine import Affine
+from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.operators import Operator, Weighted
 from xorlab.integer.rules import RULES
 
@@ -106,6 +107,36 @@ class IntegerGraph:
         ends = [tuple(_end(i, graph, path) for i in side) for side in (graph.inputs, graph.outputs)]
         return cls(tuple(nodes), *ends, rule, constants)
 
+    @classmethod
+    def from_torch(cls, model, calibration=None, rule: str = "tflm") -> "IntegerGraph":
+        """Quantize a PyTorch net without TensorFlow; see IntegerMLP.from_torch."""
+        return cls._of_chain(quantize.of_torch(model, calibration), rule)
+
+    @classmethod
+    def from_qat(cls, net, rule: str = "tflm") -> "IntegerGraph":
+        """Return a net trained by training.fit_qat as integers: the graph of export.qat_to_tflite's file.
+
+        net : a qat.FakeQuantized, as it stands.  On its way to the codes a runtime rounds now and then another way
+        than the simulation that was trained: compare.agreement(predictors.from_qat(net), predictors.from_integer(this))
+        counts on how many inputs that shows.
+
+        >>> from xorlab import data, models, qat
+        >>> IntegerGraph.from_qat(qat.rounded(models.reference(), data.grid(9)))
+        <IntegerGraph x (1, 2) -> 4 operators -> y (1, 1), rule tflm>
+        """
+        return cls._of_chain(quantize.of_qat(net), rule)
+
+    @classmethod
+    def _of_chain(cls, steps, rule):
+        """Return the graph in which each operator takes what the one before it made."""
+        shape = (1, steps[0].weights.shape[1])
+        entry, nodes = End(0, "x", shape, steps[0].input), []
+        for i, step in enumerate(steps):
+            shape = step.shape(shape)
+            name = "y" if step is steps[-1] else f"{step.name.lower()}_{i}"
+            nodes.append(Node(step, (i,), i + 1, name, shape))
+        return cls(tuple(nodes), (entry,), (End(len(steps), "y", shape, steps[-1].output),), rule)
+
     def __repr__(self):
         return (f"<IntegerGraph {_ends(self.inputs)} -> {len(self.nodes)} operators -> {_ends(self.outputs)}, rule "
                 f"{self.rule}>")
@@ -137,6 +168,29 @@ class IntegerGraph:
 
         return [Step(node.operator.name, whole("tensors", node.output), whole("sums", node.output))
                 for node in self.nodes]
+
+    def explain(self, q, node: int | str | None = None, where: int | tuple | None = None) -> Explanation:
+        """Return how one output of one operator comes about: what goes in, the sum, the roundings, the clamp.
+
+        q : the codes of one sample, int8 (...) or (1, ...), or one such array for each input, as for `codes`.
+        node : the operator, by its place or by the name of the tensor that it makes; None is the last.
+        where : the output, an index into what it makes of a sample; None is the first.
+        The arithmetic told is checked against the operator's kernel.  Raises ValueError for what is not there.
+
+        >>> from xorlab import models
+        >>> net = IntegerGraph.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite"))
+        >>> net.explain(np.int8([127, -128]), node=0, where=2).code
+        -128
+        """
+        return explain.of_output(self, q, node, where)
+
+    def one_call(self, arrays: list) -> tuple:
+        """Return ({tensor: what it holds}, {tensor: sums}, samples) of one call, arrays (1, ...) as runtimes have them.
+
+        arrays : as `checked` returns them, of samples for one call.
+        """
+        piece = next(self._pieces(arrays, None))
+        return piece.tensors, piece.sums, piece.samples
 
     def checked(self, q) -> list[np.ndarray]:
         """Return input codes as a list of arrays, one for each input.
