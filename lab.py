@@ -4,7 +4,9 @@
     python3 lab.py [--no-browser] [--edit] [Jupyter arguments]
                                      set up, copy new lessons into work/, open JupyterLab on the first;
                                      --edit opens notebooks/ itself
-    python3 lab.py test [pytest arguments]        every check
+    python3 lab.py test [--with tosa] [pytest arguments]
+                                     every check; --with tosa also those against Arm's TOSA reference model, which
+                                     it installs into an environment of its own, .venv-tosa
     python3 lab.py demo [arguments]               the whole road without a notebook
     python3 lab.py bench [name] [its options]     all benchmarks, or one
     python3 lab.py slides [NN ...]                lessons as slides in slides/, printed as PDF where there is a Chromium
@@ -30,6 +32,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
+TOSA_VENV = HERE / ".venv-tosa"     # its packages ask for another NumPy than the lessons
+RECORD = "xorlab-setup.json"        # in each of them, what it was made for
 PRIVATE = HERE / ".lab"
 NOTEBOOKS = HERE / "notebooks"
 WORK = HERE / "work"
@@ -55,6 +59,8 @@ def main(arguments):
     try:
         require_python(sys.version_info[:2])
         torch_index, arguments = take_option("--torch-index", arguments)
+        if torch_index is not None and "://" not in torch_index:
+            raise Problem(f"--torch-index needs the URL of a package index after it, got {torch_index!r}")
         if arguments and not arguments[0].startswith("-"):
             return command_named(arguments[0])(arguments[1:], torch_index)
         if arguments and arguments[0] in ("-h", "--help"):
@@ -89,8 +95,6 @@ def take_option(name, arguments):
             value = argument[len(name) + 1:]
         else:
             others.append(argument)
-    if value is not None and "://" not in value:
-        raise Problem(f"{name} needs the URL of a package index after it, got {value!r}")
     return value, others
 
 
@@ -109,11 +113,15 @@ def start(arguments, torch_index):
 
 
 def test(arguments, torch_index):
+    extra, arguments = take_option("--with", arguments)
+    if extra not in (None, "tosa"):
+        raise Problem(f"--with takes tosa, Arm's TOSA reference model, and nothing else, got {extra!r}")
+    tosa = {"XORLAB_TOSA_PYTHON": set_up_tosa()} if extra else {}       # tests/tosa.py looks for it there
     python = set_up(torch_index)
     workers = str(min(4, os.cpu_count() or 1))
     # loadfile keeps a notebook's cells in one kernel; a -n of the user's comes later and wins.
     command = [python, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
-    return run(command + arguments, environment(python))
+    return run(command + arguments, dict(environment(python), **tosa))
 
 
 def demo(arguments, torch_index):
@@ -284,26 +292,46 @@ def private_settings():
 
 def set_up(torch_index):
     """Make .venv hold what pyproject.toml and constraints.txt ask for; return its Python."""
-    record = VENV / "xorlab-setup.json"
-    python = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    before = read_json(record)
-    wanted = {
+    wanted = wanted_record(HERE / "pyproject.toml", HERE / "constraints.txt")
+    wanted["torch_index"] = torch_index or read_json(VENV / RECORD).get("torch_index")
+    return built(VENV, wanted, lambda python: install(python, wanted["torch_index"]))
+
+
+def set_up_tosa():
+    """Make .venv-tosa hold Arm's TOSA reference model and its converter; return its Python."""
+    if sys.platform == "darwin":
+        raise Problem("--with tosa needs Linux or Windows: Arm's converter has no package for macOS")
+    return built(TOSA_VENV, wanted_record(HERE / "constraints-tosa.txt"), install_tosa)
+
+
+def wanted_record(*lists):
+    """Return what an environment's record says when it holds what these lists of packages ask for."""
+    return {
         "python": "{}.{}".format(*sys.version_info[:2]),
         "place": str(HERE),
-        "packages": digest(HERE / "pyproject.toml", HERE / "constraints.txt"),
-        "torch_index": torch_index or before.get("torch_index"),
+        "packages": digest(*lists),
         "complete": True,
     }
-    reason = reason_to_build(before, wanted, python)
+
+
+def built(folder, wanted, install_into):
+    """Make the environment in a folder one with this record, if it is not yet; return its Python.
+
+    install_into : function from its Python to whether pip succeeded.
+    """
+    record = folder / RECORD
+    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    before = read_json(record)
+    reason = reason_to_build(folder, before, wanted, python)
     if reason is None and before == wanted:
         return python
     if reason:
         say(reason)
-        build_venv()
+        build_venv(folder)
         before = dict(wanted, complete=False)
     # An installation that is killed half-way leaves this record, and the next start builds anew.
     write_json(record, dict(wanted, complete=False))
-    if not install(python, wanted["torch_index"]):
+    if not install_into(python):
         # pip gives up (no network, say) before it changes anything: an earlier installation is still whole.
         write_json(record, before)
         raise Problem(
@@ -315,20 +343,21 @@ def set_up(torch_index):
     return python
 
 
-def reason_to_build(before, wanted, python):
-    """Return why .venv must be built from nothing, or None where what is there can be used."""
-    if not VENV.exists():
-        return "Setting up: a Python environment in .venv, some minutes, only this once."
+def reason_to_build(folder, before, wanted, python):
+    """Return why an environment must be built from nothing, or None where what is there can be used."""
+    name = folder.name
+    if not folder.exists():
+        return f"Setting up: a Python environment in {name}, some minutes, only this once."
     if not before.get("complete"):
-        return "The .venv here is not a finished installation (interrupted, or made by hand): building anew."
+        return f"The {name} here is not a finished installation (interrupted, or made by hand): building anew."
     if before.get("place") != wanted["place"]:
-        return "This folder was moved or copied since .venv was made: building .venv anew."
+        return f"This folder was moved or copied since {name} was made: building {name} anew."
     if before.get("python") != wanted["python"]:
-        return f".venv has Python {before.get('python')}, and this is {wanted['python']}: building it anew."
-    if before.get("torch_index") != wanted["torch_index"]:
-        return "torch is to come from another index: building .venv anew."
+        return f"{name} has Python {before.get('python')}, and this is {wanted['python']}: building it anew."
+    if before.get("torch_index") != wanted.get("torch_index"):
+        return f"torch is to come from another index: building {name} anew."
     if not has_pip(python):
-        return "The Python in .venv no longer starts, or has lost its pip: building .venv anew."
+        return f"The Python in {name} no longer starts, or has lost its pip: building {name} anew."
     return None
 
 
@@ -341,26 +370,35 @@ def has_pip(python):
         return False
 
 
-def build_venv():
+def build_venv(folder):
     # Started from inside .venv, lab.py must not build with the very Python that --clear removes.
     python = getattr(sys, "_base_executable", sys.executable)
-    if VENV.is_symlink() or VENV.is_file():
-        VENV.unlink()
-    if subprocess.call([python, "-m", "venv", "--clear", str(VENV)], env=pip_environment(python)) != 0:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    if subprocess.call([python, "-m", "venv", "--clear", str(folder)], env=pip_environment(python)) != 0:
         raise Problem(
-            "no environment could be made in .venv, for the reason above; put that right and start again"
+            f"no environment could be made in {folder.name}, for the reason above; put that right and start again"
         )
 
 
 def install(python, torch_index):
     """Install the package and everything the lessons use; return whether pip succeeded."""
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
-    commands = [pip + ["-c", "constraints.txt", "-e", ".[test]"]]
-    if torch_index:
-        # Only torch itself: such an index has other versions of what torch needs than constraints.txt names.
-        commands.insert(0, pip + ["--no-deps", "--index-url", torch_index, pinned("torch")])
     say("Installing what the lessons need into .venv.")
-    return all(subprocess.call(command, cwd=str(HERE), env=pip_environment(python)) == 0 for command in commands)
+    # Only torch itself: such an index has other versions of what torch needs than constraints.txt names.
+    if torch_index and not pip_install(python, "--no-deps", "--index-url", torch_index, pinned("torch")):
+        return False
+    return pip_install(python, "-c", "constraints.txt", "-e", ".[test]")
+
+
+def install_tosa(python):
+    """Install what runs TOSA graphs and what makes them of TFLite files; return whether pip succeeded."""
+    say("Installing Arm's TOSA reference model into .venv-tosa.")
+    return pip_install(python, "-c", "constraints-tosa.txt", "tosa-tools", "tosa-converter-for-tflite")
+
+
+def pip_install(python, *arguments):
+    command = [python, "-m", "pip", "--disable-pip-version-check", "install"] + list(arguments)
+    return subprocess.call(command, cwd=str(HERE), env=pip_environment(python)) == 0
 
 
 def pip_environment(python):

@@ -80,12 +80,13 @@ def answer(rule, step):
     return rule.table(step)
 
 
-def hunted(steps, rules, each=3):
+def hunted(steps, rules, each=3, answer=answer, pairs=None):
     """Return steps on which two of the rules answer differently, until every pair has parted `each` times.
 
-    rules : {name: Rule}.  Raises AssertionError if a pair does not part that often within 5,000 steps.
+    rules : {name: Rule}, or whatever `answer(rule, step)` takes.  pairs : of names; all of them by default.
+    Raises AssertionError if a pair does not part that often within 5,000 steps.
     """
-    parted, found = dict.fromkeys(itertools.combinations(rules, 2), 0), []
+    parted, found = dict.fromkeys(pairs or itertools.combinations(rules, 2), 0), []
     for step in itertools.islice(steps, 5000):
         answers = {name: answer(rule, step) for name, rule in rules.items()}
         telling = [(a, b) for a, b in parted if parted[a, b] < each and (answers[a] != answers[b]).any()]

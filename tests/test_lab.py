@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def lab(tmp_path):
     """lab.py of a small checkout of its own, with two lessons."""
-    for name in ("lab.py", "pyproject.toml", "constraints.txt"):
+    for name in ("lab.py", "pyproject.toml", "constraints.txt", "constraints-tosa.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "notebooks").mkdir()
     for name in ("01-one.ipynb", "02-two.ipynb"):
@@ -35,8 +35,8 @@ def calls(lab, monkeypatch):
     def call(command, **_options):
         recorded.append(command[1:4])
         if "venv" in command:
-            python = Path(lab.VENV) / "bin" / "python"
-            shutil.rmtree(lab.VENV, ignore_errors=True)
+            python = Path(command[-1]) / "bin" / "python"
+            shutil.rmtree(command[-1], ignore_errors=True)
             python.parent.mkdir(parents=True)
             python.symlink_to(sys.executable)
         return 0
@@ -249,6 +249,53 @@ def test_a_remembered_torch_index_needs_no_second_mention(lab, calls):
     calls.clear()
     lab.set_up(None)
     assert calls == []
+
+
+@pytest.mark.parametrize("arguments", [["--with", "tosca"], ["--with"], ["--with=", "tests"]])
+def test_an_unknown_name_after_with_gets_one_sentence_and_builds_nothing(lab, calls, arguments, capsys):
+    assert lab.main(["test", *arguments]) == 1
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1 and "--with takes tosa" in sentence and "got '" in sentence
+    assert calls == []
+
+
+def test_with_tosa_says_so_where_its_converter_has_no_package(lab, calls, monkeypatch, capsys):
+    monkeypatch.setattr(lab.sys, "platform", "darwin")
+    assert lab.main(["test", "--with", "tosa"]) == 1
+    assert "needs Linux or Windows" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_tosa_is_installed_once_into_an_environment_of_its_own(lab, monkeypatch):
+    commands = []
+    monkeypatch.setattr(lab, "has_pip", lambda python: True)
+    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: commands.append(command) or 0)
+    python = lab.set_up_tosa()
+    folder = lab.HERE / ".venv-tosa"
+    assert Path(python).is_relative_to(folder) and not lab.VENV.exists()
+    assert [command[-1] for command in commands] == [str(folder), "tosa-converter-for-tflite"]
+    assert commands[1][0] == python and "constraints-tosa.txt" in commands[1]
+    assert lab.set_up_tosa() == python and len(commands) == 2
+    with (lab.HERE / "constraints.txt").open("a") as file:
+        file.write("# changed\n")
+    lab.set_up_tosa()
+    assert len(commands) == 2
+    (lab.HERE / "constraints-tosa.txt").write_text("# changed")
+    lab.set_up_tosa()
+    assert len(commands) == 3 and "venv" not in commands[2]
+
+
+@pytest.mark.parametrize("arguments", [["--with", "tosa"], ["--with=tosa"], []])
+def test_only_with_tosa_the_tests_are_told_where_its_python_is(lab, monkeypatch, arguments):
+    monkeypatch.delenv("XORLAB_TOSA_PYTHON", raising=False)
+    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "set_up_tosa", lambda: "python-of-tosa")
+    runs = []
+    monkeypatch.setattr(lab, "run", lambda command, variables: runs.append((command, variables)) or 0)
+    assert lab.main(["test", *arguments, "-x"]) == 0
+    (command, variables), = runs
+    assert command[0] == "python-of-venv" and command[-1] == "-x" and not any("tosa" in part for part in command)
+    assert variables.get("XORLAB_TOSA_PYTHON") == ("python-of-tosa" if arguments else None)
 
 
 def test_has_pip_sees_a_python_without_pip(lab, tmp_path):

@@ -13,9 +13,13 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONSTRAINTS = [
-    line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")
-]
+
+
+def pins(file):
+    return [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+
+
+CONSTRAINTS = pins("constraints.txt")
 
 
 def canonical(name):
@@ -45,10 +49,11 @@ def test_every_dependency_has_a_constraint():
     assert names <= {canonical(line.split("==")[0]) for line in CONSTRAINTS}
 
 
-def test_constraints_are_exact_public_versions_and_name_no_package_twice():
-    for line in CONSTRAINTS:
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-tosa.txt"])
+def test_constraints_are_exact_public_versions_and_name_no_package_twice(file):
+    for line in pins(file):
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
-    names = [canonical(line.split("==")[0]) for line in CONSTRAINTS]
+    names = [canonical(line.split("==")[0]) for line in pins(file)]
     assert len(names) == len(set(names))
 
 
@@ -95,14 +100,24 @@ def test_ruff_is_clean():
     assert check.returncode == 0, check.stdout + check.stderr
 
 
+OF_VERSION_0_1 = {"rules", "fixed_point"}           # names that only old copies of lessons import
+
+
 def import_order():
     """The modules in the order that the package's own text gives."""
     text = (ROOT / "xorlab" / "__init__.py").read_text().split("in this list:")[1].split(".")[0]
     return re.findall(r"\w+", text)
 
 
+def module_files(name):
+    """The file of a module, or all files of a package."""
+    at = ROOT / "xorlab" / name
+    return sorted(at.rglob("*.py")) if at.is_dir() else [at.with_suffix(".py")]
+
+
 def test_the_list_of_modules_is_whole_and_contributing_has_the_same():
-    modules = {path.stem for path in (ROOT / "xorlab").glob("*.py")} - {"__init__"}
+    inside = [path for path in (ROOT / "xorlab").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    modules = {path.stem for path in inside} - {"__init__"} - OF_VERSION_0_1
     assert sorted(import_order()) == sorted(modules)
     line = next(line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if "import one way" in line)
     said = [name for part in re.findall(r"`([a-z0-9_, ]+)`", line) for name in part.split(", ")]
@@ -112,9 +127,23 @@ def test_the_list_of_modules_is_whole_and_contributing_has_the_same():
 @pytest.mark.parametrize("module", import_order())
 def test_a_module_imports_only_modules_before_it(module):
     before = import_order()[: import_order().index(module)]
-    tree = ast.parse((ROOT / "xorlab" / f"{module}.py").read_text())
-    for node in ast.walk(tree):
+    own = {module} if (ROOT / "xorlab" / module).is_dir() else set()
+    for node in (node for path in module_files(module) for node in ast.walk(ast.parse(path.read_text()))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "xorlab":
             named = [node.module.split(".")[1]] if "." in node.module else [
-                alias.name for alias in node.names if (ROOT / "xorlab" / f"{alias.name}.py").is_file()]
-            assert set(named) <= set(before), f"{module} imports {', '.join(set(named) - set(before))}"
+                alias.name for alias in node.names if module_files(alias.name)[0].is_file()]
+            assert set(named) <= {*before, *own}, f"{module} imports {', '.join(set(named) - set(before))}"
+
+
+def test_inside_integer_modules_import_one_way_too():
+    folder = ROOT / "xorlab" / "integer"
+    order = re.findall(r"^(\w+) : ", (folder / "__init__.py").read_text(), re.M)
+    assert sorted(order) == sorted({path.stem for path in folder.iterdir() if path.suffix == ".py"
+                                    or (path / "__init__.py").is_file()} - {"__init__"})
+    for i, module in enumerate(order):
+        trees = [ast.parse(path.read_text()) for path in module_files(f"integer/{module}")]
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xorlab.integer"):
+                named = {alias.name for alias in node.names} if node.module == "xorlab.integer" else {
+                    node.module.split(".")[2]}
+                assert named <= set(order[: i + 1]), f"{module} imports {', '.join(named - set(order[: i + 1]))}"

@@ -112,7 +112,7 @@ def test_sums_reach_as_far_as_32_bits_and_no_further(bias, fits):
                 call(op, x)
 
 
-def summed(op, x, groups):
+def summed(op, x):
     """Return the sums of a convolution of (n, h, w, c) as they are defined: window by window, int64."""
     (top, bottom), (left, right) = op.margins(x.shape)
     c = np.pad(x.astype(np.int64) - op.input.zero_point, ((0, 0), (top, bottom), (left, right), (0, 0)))
@@ -127,7 +127,7 @@ def summed(op, x, groups):
                 seen = (window[..., unit // op.multiplier] * op.weights[..., unit]).reshape(len(x), -1)
             else:
                 size = op.weights.shape[3]
-                first = unit // (op.units // groups) * size
+                first = unit // (op.units // op.groups) * size
                 seen = (window[..., first : first + size] * op.weights[unit]).reshape(len(x), -1)
             sums[:, *place, unit] = seen.sum(axis=1) + op.biases[unit]
     return sums
@@ -146,12 +146,12 @@ def test_convolutions_sum_up_what_each_window_sees(seed, monkeypatch):
         units = channels * each
         kind, shape, how = DepthwiseConv2D, (*reach, units), how | {"multiplier": each}
     else:
-        kind, shape = Conv2D, (units, *reach, size)
+        kind, shape, how = Conv2D, (units, *reach, size), how | {"groups": groups}
     op = kind(rng.integers(-largest, largest + 1, shape), rng.integers(-(2**25), 2**25, units) * (seed % 3 == 0),
               np.float32(rng.uniform(0.001, 0.1, units)), INPUT, OUTPUT, **how)
     x = rng.integers(-128, 128, (3, 2, *rng.integers(7, 10, 2), channels)).astype(np.int8)
     sums = RULES["tflm"].kernel(op).accumulate(op, x)
-    expected = summed(op, x.reshape(-1, *x.shape[2:]), groups)
+    expected = summed(op, x.reshape(-1, *x.shape[2:]))
     assert sums.dtype == np.int64 and (sums == expected.reshape(sums.shape)).all()
     for rule in ("tflm", "ruy", "xnnpack"):
         kernel = RULES[rule].kernel(op)

@@ -1,8 +1,14 @@
 """int8 nets as integer arithmetic in NumPy: what a runtime computes, code for code.
 
-affine : what codes mean.  fixed_point : real factors as integers.  operators : the parts of a graph, as data.
-kernels : one operator's arithmetic.  rules : which kernel a runtime has for each.  read : from a TFLite file.
-graph : a whole graph that runs.  chain : a net of dense layers, which C code and firmware are made of.
+fixed_point : real factors as integers.
+affine : what codes mean.
+operators : the parts of a graph, as data.
+kernels : one operator's arithmetic.
+rules : which kernel a runtime has for each.
+read : from a TFLite file's operators.
+write : a graph as a file.
+graph : a whole graph that runs.
+chain : a net of dense layers, which C code and firmware are made of.
 """
 from xorlab.integer.chain import IntegerMLP
 from xorlab.integer.graph import IntegerGraph

@@ -1,4 +1,4 @@
-"""Fixed point: real factors as integers, products that stay in 32 bits, and a logistic function without floats.
+"""Fixed point: real factors as integers, products that stay in 32 bits, and exp, logistic and tanh without floats.
 
 Numbers are written as Qm.n: an integer that stands for itself divided by 2**n.
 """
@@ -57,18 +57,29 @@ def divide_by_power_of_two(x, exponent):
 
 def fixed_point_logistic(x):
     """Return the logistic function of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
-    below_one = _reciprocal_of_one_plus(_exp_of_negative(-np.abs(x)))
+    below_one = fixed_point_reciprocal(fixed_point_exp(-np.abs(x), 4))
     return np.where(x == 0, 2**30, np.where(x > 0, below_one, 2**31 - 1 - below_one))
 
 
-def _exp_of_negative(x):
-    """exp of Q4.27 numbers <= 0 as Q0.31: a polynomial on the last quarter, then a table of exp(-2**k)."""
-    quarter = 1 << 25
+def fixed_point_tanh(x):
+    """Return tanh of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    inverse = _inverse_of_half_of_one_plus(fixed_point_exp(-np.abs(x), 5))      # Q4.27 read as Q5.26 is twice as much
+    return np.sign(x) * np.minimum((inverse - 2**29) << 2, 2**31 - 1)
+
+
+def fixed_point_exp(x, integer_bits: int):
+    """Return exp of numbers <= 0 as Q0.31: a polynomial on the last quarter, then a table of exp(-2**k).
+
+    x : int64 array holding Qm.n numbers with m = integer_bits, 2 to 5, and n = 31 - m.  Source: gemmlowp.
+    """
+    fraction_bits = 31 - integer_bits
+    quarter = 1 << (fraction_bits - 2)
     last = (x & (quarter - 1)) - quarter
-    result = _exp_near_zero(last << 4)
+    result = _exp_near_zero(last << integer_bits)
     remainder = last - x
-    for k, constant in zip(range(-2, 4), (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401), strict=True):
-        result = np.where(remainder & (1 << (27 + k)), doubling_high_multiply(result, constant), result)
+    constants = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+    for k, constant in zip(range(-2, integer_bits), constants, strict=False):
+        result = np.where(remainder & (1 << (fraction_bits + k)), doubling_high_multiply(result, constant), result)
     return np.where(x == 0, 2**31 - 1, result)
 
 
@@ -82,10 +93,15 @@ def _exp_near_zero(x):
     return at_an_eighth + doubling_high_multiply(at_an_eighth, x + rest)
 
 
-def _reciprocal_of_one_plus(x):
-    """1 / (1 + x) for Q0.31 numbers in [0, 1]: three Newton steps from a line."""
+def fixed_point_reciprocal(x):
+    """Return 1 / (1 + x) of Q0.31 numbers in [0, 1] as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    return np.minimum(_inverse_of_half_of_one_plus(x) << 1, 2**31 - 1)
+
+
+def _inverse_of_half_of_one_plus(x):
+    """2 / (1 + x) for Q0.31 numbers in [0, 1], in Q2.29: three Newton steps from a line."""
     half = (x + 2**31 - 1 + 1) >> 1                     # rounding half sum of x and one
-    y = 1515870810 + doubling_high_multiply(half, -1010580540)          # 48/17 - 32/17 * half, in Q2.29
+    y = 1515870810 + doubling_high_multiply(half, -1010580540)          # 48/17 - 32/17 * half
     for _ in range(3):
         y = y + (doubling_high_multiply(y, 2**29 - doubling_high_multiply(half, y)) << 2)
-    return np.minimum(y << 1, 2**31 - 1)
+    return y

@@ -178,22 +178,23 @@ def spread(size: int, window: int, stride: int, dilation: int, padding: str) -> 
 
 @dataclass(frozen=True)
 class Conv2D(Weighted, _Window):
-    """A convolution.  weights : int64 (units, height, width, channels), channels those of the input / groups."""
+    """A convolution.
+
+    weights : int64 (units, height, width, channels of a group).  groups : into how many the input's channels fall.
+    """
     dilation: tuple = field(default=(1, 1), kw_only=True)
+    groups: int = field(default=1, kw_only=True)
     name = "CONV_2D"
 
     def reach(self):
         return self.weights.shape[1:3]
 
-    def groups(self, shape: tuple) -> int:
-        """Return into how many groups a (n, h, w, c) input's channels fall."""
-        return shape[3] // self.weights.shape[3]
-
     def shape(self, *shapes):
         (shape,) = shapes
         extent = self.extent(shape)
-        if shape[3] % self.weights.shape[3] or self.units % (shape[3] // self.weights.shape[3] or 1):
-            raise ValueError(f"weights {self.weights.shape} do not fit an input of shape {shape}")
+        if shape[3] != self.weights.shape[3] * self.groups or self.units % self.groups:
+            raise ValueError(f"weights {self.weights.shape} in {self.groups} groups do not fit an input of shape "
+                             f"{shape}")
         return (shape[0], *extent, self.units)
 
 

@@ -106,8 +106,10 @@ def _conv_2d(r):
     weights = r.constant(1, "INT8")
     if weights.ndim != 4:
         raise ValueError(f"weights {called(r.tensor(1))} have shape {weights.shape}; four axes are needed")
+    channels = max(r.tensor(0).shape[-1:] or (1,))
     return operators.Conv2D(**r.weighted(weights, 0), **r.steps(),
-                            dilation=r.pair("dilationHFactor", "dilationWFactor"))
+                            dilation=r.pair("dilationHFactor", "dilationWFactor"),
+                            groups=max(1, channels // max(1, weights.shape[3])))       # a file does not say it
 
 
 def _depthwise(r):

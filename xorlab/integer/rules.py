@@ -10,11 +10,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab.integer.kernels import tables
+from xorlab.integer.kernels import arithmetic, ends, moves, pools, softmax, tables
+from xorlab.integer.kernels.arithmetic import Either
+from xorlab.integer.kernels.ends import QuantizeKernel
 from xorlab.integer.kernels.scaling import AWAY, EVEN, ONCE, REAL, UP, Rounding, highest_even
-from xorlab.integer.kernels.tables import TableKernel
+from xorlab.integer.kernels.tables import TableKernel, VectorTableKernel
 from xorlab.integer.kernels.weighted import WeightedKernel, by_ruy, everywhere, in_blocks_of_8
-from xorlab.integer.operators import Conv2D, DepthwiseConv2D, FullyConnected, Logistic, Operator, Relu, Unary, Weighted
+from xorlab.integer.operators import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Operator,
+    Pad,
+    Quantize,
+    Relu,
+    Reshape,
+    Softmax,
+    Sub,
+    Tanh,
+    Unary,
+    Weighted,
+)
 
 
 @dataclass(frozen=True)
@@ -55,22 +81,50 @@ class Rule:
         return self.kernel(op).table(op).astype(np.int8)
 
 
+# QUANTIZE of codes: LiteRT's built-in kernel, which XNNPACK leaves some to
+REQUANTIZE = VectorTableKernel(tables.requantize_up, tables.requantize_away)
+
 TFLM = {
     FullyConnected: WeightedKernel(Weighted.scales, everywhere(AWAY)),
     Conv2D: WeightedKernel(Weighted.scales, everywhere(AWAY)),
     DepthwiseConv2D: WeightedKernel(Weighted.scales, everywhere(AWAY)),
+    AveragePool2D: pools.average_pool,
+    MaxPool2D: pools.max_pool,
+    Mean: pools.mean,
+    Pad: moves.pad,
+    Reshape: moves.reshape,
+    Concatenation: moves.concatenation,
     Relu: TableKernel(tables.tflm_relu),
     Logistic: TableKernel(tables.tflm_logistic),
+    LeakyRelu: TableKernel(tables.tflm_leaky_relu),
+    Tanh: TableKernel(tables.tflm_tanh),
+    HardSwish: TableKernel(tables.tflm_hard_swish),
+    Add: arithmetic.SUM,
+    Sub: arithmetic.SUM,
+    Mul: arithmetic.TFLM_MUL,
+    Quantize: QuantizeKernel(ends.quantize, TableKernel(tables.requantize_away)),
+    Dequantize: ends.dequantize,
+    Softmax: softmax.fixed_point_softmax,
 }
 REFERENCE = TFLM | {
     FullyConnected: WeightedKernel(Weighted.scales, everywhere(REAL)),
     Relu: TableKernel(tables.litert_relu),
     Logistic: TableKernel(tables.litert_logistic),
+    LeakyRelu: TableKernel(tables.litert_leaky_relu),
+    Tanh: TableKernel(tables.litert_tanh),
+    HardSwish: TableKernel(tables.litert_hard_swish),
+    Mul: arithmetic.REFERENCE_MUL,
 }
 RUY = REFERENCE | {
     FullyConnected: WeightedKernel(FullyConnected.scales_through_float32, by_ruy(UP)),
     Conv2D: WeightedKernel(Weighted.scales, by_ruy(UP)),
     DepthwiseConv2D: WeightedKernel(Weighted.scales, in_blocks_of_8),
+    Mean: pools.BuiltinMean(),
+    Add: arithmetic.LITERT_ADD,
+    Mul: arithmetic.LITERT_MUL,
+    Quantize: QuantizeKernel(ends.quantize_in_vectors, REQUANTIZE),
+    Dequantize: ends.dequantize_in_vectors,
+    Softmax: softmax.float_softmax,
 }
 SINGLE = RUY | {
     FullyConnected: WeightedKernel(FullyConnected.scales_through_float32, by_ruy(ONCE, alone=UP)),
@@ -80,7 +134,17 @@ XNNPACK = RUY | {
     FullyConnected: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
     Conv2D: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
     DepthwiseConv2D: WeightedKernel(Weighted.scales_in_float32, everywhere(EVEN), highest_even),
+    MaxPool2D: pools.xnnpack_max_pool,
+    Mean: pools.xnnpack_mean,
     Logistic: TableKernel(tables.xnnpack_logistic),
+    LeakyRelu: TableKernel(tables.xnnpack_leaky_relu),
+    Tanh: TableKernel(tables.xnnpack_tanh),
+    Add: arithmetic.XNNPACK_ADD,
+    Sub: arithmetic.XNNPACK_SUB,
+    Mul: arithmetic.XNNPACK_MUL,
+    Quantize: QuantizeKernel(ends.quantize_even, Either(
+        tables.xnnpack_requantizes, TableKernel(tables.xnnpack_requantize), REQUANTIZE)),
+    Dequantize: ends.dequantize,
 }
 TINYMIND = TFLM | {Logistic: TableKernel(tables.tinymind_logistic)}
 

@@ -79,6 +79,8 @@ def by_ruy(rounding: Rounding, alone: Rounding | None = None) -> Callable:
     Source: cpu_backend_gemm.h, cpu_backend_gemm_custom_gemv.h and optimized_ops.h of TensorFlow Lite.
     """
     def roundings(op, shape):
+        if isinstance(op, Conv2D) and op.groups > 1:
+            return [(slice(None), AWAY)]
         units, depth = op.units, op.weights.size // op.units
         one_column = np.prod(shape[:-1]) == 1 and units >= 4 and depth >= 8
         return [(slice(None), alone if alone and one_column else rounding)]
@@ -142,9 +144,12 @@ def _windows(op, pictures, extent):
     return as_strided(pictures, (len(pictures), *extent, *op.reach(), *pictures.shape[3:]), strides, writeable=False)
 
 
-def _convolution_sums(op, x, groups=None):
-    extent, groups = op.extent(x.shape[1:]), groups or op.groups(x.shape[1:])
-    weights = op.in_floats.reshape(groups, op.units // groups, -1)
+def _convolution_sums(op, x):
+    return _sums_in_groups(op, x, op.groups)
+
+
+def _sums_in_groups(op, x, groups):
+    extent, weights = op.extent(x.shape[1:]), op.in_floats.reshape(groups, op.units // groups, -1)
     for pictures in _in_parts(_padded(op, x), math.prod(extent) * weights.shape[2]):
         split = pictures.reshape(*pictures.shape[:3], groups, -1)
         yield _products(np.moveaxis(_windows(op, split, extent), 5, 0), weights)
@@ -152,7 +157,7 @@ def _convolution_sums(op, x, groups=None):
 
 def _depthwise_sums(op, x):
     if x.shape[-1] == 1:                        # every unit sees the one channel
-        return _convolution_sums(op, x, groups=1)
+        return _sums_in_groups(op, x, groups=1)
     return _sums_by_taps(op, x)
 
 
