@@ -190,7 +190,7 @@ class IntegerGraph:
 
         arrays : as `checked` returns them, of samples for one call.
         """
-        piece = next(self._pieces(arrays, None))
+        piece = next(self._pieces(arrays, None, sums=True))
         return piece.tensors, piece.sums, piece.samples
 
     def checked(self, q) -> list[np.ndarray]:
