@@ -71,6 +71,11 @@ def zeros_outside(op, x):
     return np.clip(made, op.lowest, highest_away(op.output, op.ceiling)).astype(np.int8)
 
 
+def cut_max(op, x, highest):
+    made = pools.max_pool(replace(op, activation="NONE"), x)
+    return np.clip(made, op.lowest, highest(op.output, op.ceiling))
+
+
 class AllInVectors(pools.BuiltinMean):
     def in_vectors(self, channels):
         return np.ones(channels, bool)
@@ -79,6 +84,16 @@ class AllInVectors(pools.BuiltinMean):
 class NoneInVectors(pools.BuiltinMean):
     def in_vectors(self, channels):
         return np.zeros(channels, bool)
+
+
+class VectorsOf8(pools.BuiltinMean):
+    def in_vectors(self, channels):
+        return np.arange(channels) < channels - channels % 8
+
+
+class DividedLast(pools.BuiltinMean):
+    def factor(self, op, n):
+        return np.float32(op.input.scale) / np.float32(op.output.scale) / np.float32(n)
 
 
 def flat_mean(op, x, rounding):
@@ -108,9 +123,10 @@ CANDIDATES = {
     AveragePool2D: {"centred": partial(average, centred=True), "whole window": partial(average, whole=True),
                     "cut even": partial(average, highest=highest_even)},
     MaxPool2D: {"of tflm": kernel("tflm", MaxPool2D), "of xnnpack": kernel("xnnpack", MaxPool2D),
-                "zeros outside": zeros_outside},
+                "cut even": partial(cut_max, highest=highest_even), "zeros outside": zeros_outside},
     Mean: {"of tflm": kernel("tflm", Mean), "of ruy": kernel("ruy", Mean), "of xnnpack": kernel("xnnpack", Mean),
            "of 2 threads": pools.BuiltinMean(2), "all in vectors": AllInVectors(), "none in vectors": NoneInVectors(),
+           "vectors of 8": VectorsOf8(), "divided last": DividedLast(),
            "flat, away": partial(flat_mean, rounding=AWAY), "flat, up": partial(flat_mean, rounding=UP),
            "flat, real": partial(flat_mean, rounding=REAL)},
     Pad: {"with code 0": partial(filled, code=0), "with code -128": partial(filled, code=-128)},
@@ -271,6 +287,18 @@ def test_means_over_many_neighbours_that_xnnpack_adds_in_16_bits_are_refused(sha
     if neighbours:
         with pytest.raises(ValueError, match="AVX2 XNNPACK adds them in 16 bits, which wrap around"):
             flat.answer(kernel("xnnpack", Mean))
+
+
+def test_xnnpack_leaves_a_max_pool_with_a_stride_beyond_its_window():
+    """It cuts at 6 / 4 + 1 = 2.5, rounded to 2; the built-in kernels, which have what it leaves, to 1 + 2."""
+    rng, line, seen = np.random.default_rng(9), Affine(4.0, 1), set()
+    for *window, down, across in itertools.product((1, 2), (1, 2), (1, 2, 3), (1, 2, 3)):
+        it = Question(MaxPool2D(tuple(window), line, line, "RELU6", stride=(down, across)),
+                      codes(rng, 2, (1, 5, 5, 3)))
+        theirs = it.asked("xnnpack")
+        assert (it.answer(kernel("xnnpack", MaxPool2D)) == theirs).all(), it.op
+        seen.add(int(theirs.max()))
+    assert seen == {2, 3}
 
 
 SOURCE, TARGET = Affine(0.5, -3), Affine(0.25, 4)

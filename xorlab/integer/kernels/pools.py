@@ -115,9 +115,13 @@ class BuiltinMean:
         before, after = np.float32(op.input.scale), np.float32(op.output.scale)
         zero = np.float32(op.input.zero_point) * before / after
         bias = op.output.zero_point - int(zero + np.float32(0.5 if zero > 0 else -0.5))
-        factor = multipliers(before / (np.float32(n) * after))
+        factor = multipliers(self.factor(op, n))
         steps = np.where(self.in_vectors(x.shape[-1]), twice_up(sums, *factor), twice_away(sums, *factor))
         return _to_codes(op, steps + bias)
+
+    def factor(self, op: Mean, n: int) -> np.float32:
+        """Return what a sum of n codes is multiplied by."""
+        return np.float32(op.input.scale) / (np.float32(n) * np.float32(op.output.scale))
 
     def in_vectors(self, channels: int) -> np.ndarray:
         """Return for each channel whether it is in a vector of 16: bool (channels,)."""
