@@ -1,4 +1,5 @@
 """Explanations of one output: of every operator, under every rule, they arrive where the kernel does."""
+import doctest
 import html
 import re
 from dataclasses import replace
@@ -9,7 +10,7 @@ import random_operators
 import random_operators_elementwise
 from graph_files import alone, made_by
 
-from xorlab.integer import explain
+from xorlab.integer import explain, graph
 from xorlab.integer.affine import Affine
 from xorlab.integer.kernels import arithmetic, pools, tables, weighted
 from xorlab.integer.operators import Add, AveragePool2D, Conv2D, FullyConnected, Logistic, Softmax
@@ -161,3 +162,8 @@ def test_one_sample_is_explained_at_a_time():
         graph.explain(np.float32([3, 4]))
     whole = alone(Logistic(LINE), (4, 2))                       # a file whose calls have four samples
     assert whole.explain(np.int8([3, 4]), where=1).code == whole.codes(np.int8([[3, 4]]))[0, 1]
+
+
+def test_the_examples_of_the_graph_are_true():
+    done = doctest.testmod(graph)
+    assert done.attempted >= 6 and not done.failed

@@ -122,6 +122,11 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
     return None
 
 
+def short_scaling(scale, accumulators, floor, ceiling):
+    """Return one unit's shortest Scaling, or the exact one: a name of version 0.1 that goes with version 0.3."""
+    return (short_scalings(scale, [Sums(*accumulators)], floor, ceiling) or [exact_scaling(scale)])[0]
+
+
 def _bounds(exact, unit, floor, ceiling, zero_point):
     """Return what binds a unit's scaling: (accumulators, outputs, lower bound?, upper bound?, sum below zero?)."""
     acc = np.arange(unit.low, unit.high + 1)

@@ -39,6 +39,11 @@ class Stage:
         """The weights' codes, int64 (out, in)."""
         return np.rint(self.weights / self.weight_scales[:, None]).astype(np.int64)
 
+    @property
+    def weight_scale(self):
+        """The first unit's weight scale: a name of version 0.1, whose layers had one, that goes with version 0.3."""
+        return float(self.weight_scales[0])
+
 
 class FakeQuantized(nn.Module):
     """A copy of a float net that rounds as an int8 net does, with weight scales and ranges that can be learned.

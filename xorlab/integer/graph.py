@@ -180,8 +180,11 @@ class IntegerGraph:
 
         >>> from xorlab import models
         >>> net = IntegerGraph.from_tflite(models.reference_file("relu-2-4-1", "int8.tflite"))
-        >>> net.explain(np.int8([127, -128]), node=0, where=2).code
-        -128
+        >>> one = net.explain(np.int8([127, -128]), node=1, where=0)
+        >>> one.accumulator, one.code
+        (54465, 27)
+        >>> print(one.working[1])
+        54465 * 1559786742 / 2^31 = 39559.68884 -> 39560, / 2^8 = 154.53125, ties away from zero -> 155
         """
         return explain.of_output(self, q, node, where)
 
