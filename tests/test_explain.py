@@ -12,7 +12,7 @@ from graph_files import alone, made_by
 
 from xorlab.integer import explain, graph
 from xorlab.integer.affine import Affine
-from xorlab.integer.kernels import arithmetic, pools, scaling, tables
+from xorlab.integer.kernels import arithmetic, pools, tables, weighted
 from xorlab.integer.operators import Add, AveragePool2D, Conv2D, FullyConnected, Logistic, Softmax
 from xorlab.integer.rules import RULES
 
@@ -118,7 +118,7 @@ def test_a_long_patch_is_added_up_behind_its_first_rows():
 
 @pytest.mark.parametrize("op, shapes, broken", [
     (FullyConnected(np.array([[1]]), np.zeros(1, int), np.float32([0.5]), LINE, LINE), [(1, 1)],
-     (scaling, "high_product")),
+     (weighted, "to_codes")),
     (Add(LINE, LINE, LINE), [(1, 1), (1, 1)], (arithmetic, "_pairs")),
     (AveragePool2D((1, 1), LINE, LINE), [(1, 1, 1, 1)], (pools, "_cut")),
     (Logistic(LINE), [(1, 1)], (tables, "looked_up"))], ids=["layer", "add", "pool", "sigmoid"])
@@ -126,7 +126,7 @@ def test_an_explanation_that_parts_from_its_kernel_is_an_error_and_not_a_tale(op
     """A part of the kernel is made wrong, one of those that do not tell."""
     module, name = broken
     right, graph = getattr(module, name), alone(op, *shapes)
-    monkeypatch.setattr(module, name, lambda *args: right(*args) + np.int8(1))
+    monkeypatch.setattr(module, name, lambda *args, **more: right(*args, **more) + np.int8(1))
     q = [np.full(shape, -3, np.int8) for shape in shapes]
     with pytest.raises(RuntimeError, match=f"the explanation of {op.name} arrives at .* but its kernel at"):
         graph.explain(q if len(q) > 1 else q[0])

@@ -17,15 +17,15 @@ PACKAGES = ("tflite-micro", "ai-edge-litert")
 RUNTIMES = {"tflm": "TFLite Micro", "reference": "LiteRT, reference kernels", "builtin": "LiteRT, built-in kernels",
             "xnnpack": "LiteRT's default, XNNPACK"}
 
-SINGLE = ("`single` is what LiteRT's built-in kernels do on ruy's portable path, which `RUY_PATHS=1` in the environment "
-          "forces.")
+SINGLE = ("`single` is what LiteRT's built-in kernels do on ruy's portable path, which `RUY_PATHS=1` in the "
+          "environment forces.")
 IN_WORDS = (
     "A sum, or a code less its zero point, is multiplied by the factor that brings it to output steps.",
-    "*Rounded twice* means: the factor is a 31-bit multiplier and a shift; the product is rounded, ties up, and shifted",
-    "to the right it is rounded again, and the words say where the ties of that second rounding go.",
+    "*Rounded twice* means: the factor is a 31-bit multiplier and a shift; the product is rounded, ties up, and",
+    "shifted to the right it is rounded again, and the words say where the ties of that second rounding go.",
     "Afterwards every runtime adds the zero point and cuts to -128..127, or to where a fused RELU or RELU6 cuts.",
-    "*Whole vectors* are counted in one call's tensor as it lies in memory: what is left at its end, or at the end of a",
-    "run that is not broadcast, goes the other way.",
+    "*Whole vectors* are counted in one call's tensor as it lies in memory: what is left at its end, or at the end of",
+    "a run that is not broadcast, goes the other way.",
 )
 
 

@@ -135,29 +135,33 @@ class IntegerMLP:
         batch : how many samples a call of the runtime has, the last call perhaps fewer. 1 is one sample at a time, as
             on a device. Only the rule "single" asks: its runtime rounds a wide layer of one sample another way.
         """
-        out = self.trace(q, batch)[-1].codes
+        out = self._traced(q, batch, sums=False)[-1].codes
         return out[:, 0] if out.shape[1] == 1 else out
 
     def trace(self, q, batch=1):
         """Run input codes int8 (n, inputs) and return a Step for every operator.  batch : as for `codes`."""
+        return self._traced(q, batch, sums=True)
+
+    def _traced(self, q, batch, sums):
         q, batch = self.checked(q), checked_batch(batch)
         whole = len(q) - len(q) % batch
-        parts = [self._run(part, size) for part, size in ((q[:whole], batch), (q[whole:], len(q) - whole)) if len(part)]
+        parts = [self._run(part, size, sums)
+                 for part, size in ((q[:whole], batch), (q[whole:], len(q) - whole)) if len(part)]
         if len(parts) == 1:
             return parts[0]
         return [Step(a.name, *(None if x is None else np.concatenate([x, y]) for x, y in (
             (a.codes, b.codes), (a.accumulators, b.accumulators)))) for a, b in zip(*parts, strict=True)]
 
-    def _run(self, q, batch):
+    def _run(self, q, batch, sums):
         made, x = [], q.reshape(-1, batch, q.shape[1])              # (calls, batch, features)
         for step in self.steps:
-            kernel, sums = RULES[self.rule].kernel(step), None
-            if isinstance(step, FullyConnected):
-                sums = kernel.accumulate(step, x)
-                x, sums = kernel.requantize(step, sums), sums.reshape(len(q), -1)
+            kernel, acc = RULES[self.rule].kernel(step), None
+            if sums and isinstance(step, FullyConnected):
+                acc = kernel.accumulate(step, x)
+                x, acc = kernel.requantize(step, acc), acc.reshape(len(q), -1)
             else:
                 x = kernel(step, x)
-            made.append(Step(step.name, x.reshape(len(q), -1), sums))
+            made.append(Step(step.name, x.reshape(len(q), -1), acc))
         return made
 
     def checked(self, q):

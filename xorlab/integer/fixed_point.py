@@ -3,6 +3,7 @@
 Numbers are written as Qm.n: an integer that stands for itself divided by 2**n.
 """
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ def round_half_away(x):
     return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
 
 
+@lru_cache(maxsize=2**14)                   # a net asks for the same few factors again in each of its runs
 def quantize_multiplier(scale):
     """Split a positive real scale into a Q0.31 multiplier and a power-of-two shift.
 

@@ -154,13 +154,14 @@ class IntegerGraph:
             built-in kernels round differently at some places of a tensor.
         Returns an array; where the graph has several outputs a tuple of them.
         """
-        made = [[_rows(piece.tensors[end.tensor], piece) for end in self.outputs] for piece in self._pieces(q, batch)]
+        made = [[_rows(piece.tensors[end.tensor], piece) for end in self.outputs]
+                for piece in self._pieces(q, batch, sums=False)]
         rows = tuple(_row_each(np.concatenate(parts)) for parts in zip(*made, strict=True))
         return rows[0] if len(rows) == 1 else rows
 
     def trace(self, q, batch: int | None = None) -> list[Step]:
         """Run the graph as `codes` does and return a Step for every node."""
-        pieces = list(self._pieces(q, batch))
+        pieces = list(self._pieces(q, batch, sums=True))
 
         def whole(kept, tensor):
             parts = [_rows(getattr(piece, kept)[tensor], piece) for piece in pieces if tensor in getattr(piece, kept)]
@@ -192,7 +193,7 @@ class IntegerGraph:
 
         arrays : as `checked` returns them, of samples for one call.
         """
-        piece = next(self._pieces(arrays, None))
+        piece = next(self._pieces(arrays, None, sums=True))
         return piece.tensors, piece.sums, piece.samples
 
     def checked(self, q) -> list[np.ndarray]:
@@ -218,7 +219,7 @@ class IntegerGraph:
                              f"{_ends(self.inputs)}")
         return arrays
 
-    def _pieces(self, q, batch):
+    def _pieces(self, q, batch, sums):
         """Yield what runs of some calls at a time leave, each a _Piece; the last call may have fewer samples."""
         rows, sizes = self.checked(q), [end.shape[0] for end in self.inputs]
         if batch is not None:
@@ -230,35 +231,35 @@ class IntegerGraph:
         if left and batch is None:              # a runtime is given the last sample once more until its call is full
             rows = [np.concatenate([x, np.repeat(x[-1:], size - left, axis=0)])
                     for x, size in zip(rows, sizes, strict=True)]
-            yield from self._of_calls(rows, sizes, calls + 1, dropped=sizes[0] - left)
+            yield from self._of_calls(rows, sizes, calls + 1, sums, dropped=sizes[0] - left)
             return
-        yield from self._of_calls(rows, sizes, calls)
+        yield from self._of_calls(rows, sizes, calls, sums)
         if left:
-            yield from self._of_calls([x[calls * sizes[0] :] for x in rows], [left] * len(rows), 1)
+            yield from self._of_calls([x[calls * sizes[0] :] for x in rows], [left] * len(rows), 1, sums)
 
-    def _of_calls(self, rows, sizes, calls, dropped=0):
+    def _of_calls(self, rows, sizes, calls, sums, dropped=0):
         at_once = max(1, NUMBERS_AT_ONCE // self._most_numbers(sizes[0]))
         for start in range(0, calls, at_once):
             end = min(start + at_once, calls)
             fed = {port.tensor: x[start * size : end * size].reshape(end - start, size, *x.shape[1:])
                    for port, x, size in zip(self.inputs, rows, sizes, strict=True)}
-            yield _Piece(*self._run(fed), sizes[0], dropped if end == calls else 0)
+            yield _Piece(*self._run(fed, sums), sizes[0], dropped if end == calls else 0)
 
     def _most_numbers(self, batch):
         """Return about how many numbers the largest tensor of a call holds."""
         return max(math.prod(end.shape[1:]) for end in (*self.inputs, *self.nodes)) * batch
 
-    def _run(self, fed):
-        """Return ({tensor: what it holds}, {tensor: sums}), arrays (calls, ...)."""
-        tensors, sums, rule = {**self.constants, **fed}, {}, RULES[self.rule]
+    def _run(self, fed, sums=False):
+        """Return ({tensor: what it holds}, {tensor: sums, if they are wanted}), arrays (calls, ...)."""
+        tensors, accumulators, rule = {**self.constants, **fed}, {}, RULES[self.rule]
         for node in self.nodes:
             x, kernel = [tensors[i] for i in node.inputs], rule.kernel(node.operator)
-            if isinstance(node.operator, Weighted):
-                sums[node.output] = kernel.accumulate(node.operator, *x)
-                tensors[node.output] = kernel.requantize(node.operator, sums[node.output])
+            if sums and isinstance(node.operator, Weighted):
+                accumulators[node.output] = kernel.accumulate(node.operator, *x)
+                tensors[node.output] = kernel.requantize(node.operator, accumulators[node.output])
             else:
                 tensors[node.output] = kernel(node.operator, *x)
-        return tensors, sums
+        return tensors, accumulators
 
 
 def checked_batch(batch) -> int:

@@ -5,6 +5,7 @@ axis of samples included: (batch, features), (batch, height, width, channels).
 """
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from xorlab.integer.affine import SIGMOID_CODES, Affine
 
 CEILINGS = {"NONE": math.inf, "RELU": math.inf, "RELU6": 6.0}           # fused activation -> where it cuts the output
 PADDINGS = ("SAME", "VALID")
+LARGEST_CODE, LARGEST_INPUT = 128, 255      # without its sign: of a code, and of a code minus its zero point
+FLOAT32_EXACT = 2**24                       # whole numbers up to it, without their sign, are float32 numbers
 
 
 class Operator:
@@ -71,6 +74,27 @@ class Weighted(_Fused, Operator):
     def units(self) -> int:
         """How many output channels it has."""
         return self.weights.shape[self.unit_axis]
+
+    @cached_property
+    def largest_sum(self) -> int:
+        """What no sum exceeds, without its sign, whatever the codes."""
+        return int((np.abs(self._by_unit()).sum(axis=1) * LARGEST_INPUT + np.abs(self.biases)).max(initial=0))
+
+    @cached_property
+    def in_floats(self) -> np.ndarray:
+        """The weights (units, depth + 1) in the smaller float type in which every sum of theirs is exact.
+
+        They go with codes as they are: what the input's zero point takes off is the same for all inputs, so the last
+        column, the biases, holds it. All the parts of a sum are whole, so it is exact in any order as long as the
+        weights of a unit, without their signs, times 128, and its bias add up to less than 2**24, or in float64 2**53.
+        """
+        weights = self._by_unit()
+        biases = self.biases - self.input.zero_point * weights.sum(axis=1)
+        largest = (np.abs(weights).sum(axis=1) * LARGEST_CODE + np.abs(biases)).max(initial=0)
+        return np.column_stack([weights, biases]).astype(np.float32 if largest < FLOAT32_EXACT else np.float64)
+
+    def _by_unit(self):
+        return np.moveaxis(self.weights, self.unit_axis, 0).reshape(self.units, -1)
 
     def scales(self) -> np.ndarray:
         """Return what a sum's unit is worth in output steps, float64, one for the operator or for each unit."""
@@ -307,12 +331,24 @@ class Reshape(Operator):
 
 @dataclass(frozen=True)
 class Concatenation(_Fused, Operator):
-    """Tensors side by side.  axis : in a call's shape, not negative.  inputs : an Affine for each."""
+    """Tensors side by side, all on the output's line.
+
+    axis : in a call's shape, not negative.  inputs : an Affine for each.
+    """
     axis: int
     inputs: tuple
     output: Affine
     activation: str = "NONE"
     name = "CONCATENATION"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.activation != "NONE":                   # XNNPACK ignores it, and the others refuse the file
+            raise ValueError(f"no runtime fuses {self.activation} into a CONCATENATION; give it an operator of its own")
+        others = [line for line in self.inputs if line != self.output]
+        if others:
+            raise ValueError(f"no runtime brings codes of {others[0]} to {self.output} in a CONCATENATION; QUANTIZE "
+                             "them before it")
 
     def shape(self, *shapes):
         rests = {(len(shape), shape[: self.axis], shape[self.axis + 1 :]) for shape in shapes}

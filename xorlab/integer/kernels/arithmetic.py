@@ -204,20 +204,30 @@ def _product(op):
     return first * second
 
 
+def _product_away(op, factor):
+    """Return products of codes in whole output steps.  Raises ValueError where they do not stay within 32 bits."""
+    product, left = _product(op), max(0, math.frexp(factor)[1])
+    if np.abs(product).max() * 2.0**left >= 2**31:
+        raise ValueError(f"MUL from scales {op.input.scale:g} and {op.other.scale:g} to {op.output.scale:g}: a product "
+                         f"of codes is worth {factor:g} output steps, and runtimes wrap around beyond 32 bits; take a "
+                         "larger output scale")
+    return AWAY.steps(product, [factor])
+
+
 @_table
 def tflm_product(op: Mul) -> np.ndarray:
-    return to_codes(AWAY.steps(_product(op), [product_factor(op)]), op)
+    return to_codes(_product_away(op, product_factor(op)), op)
 
 
 @_table
 def litert_product(op: Mul) -> np.ndarray:
-    return to_codes(AWAY.steps(_product(op), [product_factor_in_float32(op)]), op)
+    return to_codes(_product_away(op, product_factor_in_float32(op)), op)
 
 
 @_table
 def product_in_vectors(op: Mul) -> np.ndarray:
     """LiteRT's built-in kernel, 16 codes at a time: the product saturates at 16 bits."""
-    steps = AWAY.steps(_product(op), [product_factor_in_float32(op)])
+    steps = _product_away(op, product_factor_in_float32(op))
     return _saturated(op, np.clip(steps, -(2**15), 2**15 - 1).astype(np.int16))
 
 

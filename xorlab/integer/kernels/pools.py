@@ -1,5 +1,4 @@
 """AVERAGE_POOL_2D, MAX_POOL_2D and MEAN: sums that are divided, or the largest code of a window."""
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +6,8 @@ import numpy as np
 from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.kernels.scaling import highest_away, highest_even, multipliers, twice_away, twice_up
 from xorlab.integer.operators import AveragePool2D, MaxPool2D, Mean
+
+LANES = 32                          # of 16 bits, in which XNNPACK adds neighbouring codes on processors with AVX2
 
 
 def average_pool(op: AveragePool2D, x: np.ndarray) -> np.ndarray:
@@ -59,11 +60,39 @@ def mean(op: Mean, x: np.ndarray) -> np.ndarray:
 
 
 def xnnpack_mean(op: Mean, x: np.ndarray) -> np.ndarray:
-    """Return means as XNNPACK takes them, in float32."""
+    """Return means as XNNPACK takes them, in float32.
+
+    Raises ValueError for sums that XNNPACK gets wrong on processors with AVX2, and there alone.
+    """
+    _check_lanes(op, x)
     sums, n = _sums(op, x)
     factor = np.float32(op.input.scale) / np.float32(op.output.scale) * (np.float32(1) / np.float32(n))
     zero = np.float32(op.output.zero_point) - np.float32(n * op.input.zero_point) * factor
     return _to_codes(op, np.rint(sums.astype(np.float32) * factor + zero))
+
+
+def _check_lanes(op, x):
+    """Raise ValueError if XNNPACK's sums wrap around on a processor with AVX2.
+
+    Where the last axes are averaged, it adds neighbouring codes in 32 lanes of 16 bits, and empties them only after
+    16,384 codes.
+    """
+    run, shape = 1, x.shape[1:]
+    for axis in reversed(range(len(shape))):
+        if axis not in op.axes:
+            break
+        run *= shape[axis]
+    if run <= LANES * 256:                              # 256 codes of -128 still fit
+        return
+    rows = x.reshape(-1, run)
+    for start in range(0, run, LANES * 512):
+        block = rows[:, start : start + LANES * 512]
+        block = block[:, : block.shape[1] // (2 * LANES) * 2 * LANES].reshape(len(rows), -1, LANES, 2)
+        sums = block.sum(axis=(1, 3), dtype=np.int64)
+        if sums.min(initial=0) < -(2**15) or sums.max(initial=0) >= 2**15:
+            raise ValueError(f"a MEAN over {run:,} neighbouring codes that are mostly of one sign: on processors with "
+                             "AVX2 XNNPACK adds them in 16 bits, which wrap around, and elsewhere it does not; average "
+                             "one axis after the other, or take another rule")
 
 
 @dataclass(frozen=True)
@@ -76,18 +105,21 @@ class BuiltinMean:
     Source: optimized/integer_ops/mean.h of TensorFlow Lite.
     """
     threads: int = 1
-    elsewhere: Callable = mean
 
     def __call__(self, op: Mean, x: np.ndarray) -> np.ndarray:
         if not (op.keep_dims and x.ndim == 5 and set(op.axes) == {1, 2}):
-            return self.elsewhere(op, x)
+            return mean(op, x)
         sums, n = _sums(op, x)
         before, after = np.float32(op.input.scale), np.float32(op.output.scale)
         zero = np.float32(op.input.zero_point) * before / after
         bias = op.output.zero_point - int(zero + np.float32(0.5 if zero > 0 else -0.5))
-        factor = multipliers(before / (np.float32(n) * after))
+        factor = multipliers(self.factor(op, n))
         steps = np.where(self.in_vectors(x.shape[-1]), twice_up(sums, *factor), twice_away(sums, *factor))
         return _to_codes(op, steps + bias)
+
+    def factor(self, op: Mean, n: int) -> np.float32:
+        """Return what a sum of n codes is multiplied by."""
+        return np.float32(op.input.scale) / (np.float32(n) * np.float32(op.output.scale))
 
     def in_vectors(self, channels: int) -> np.ndarray:
         """Return for each channel whether it is in a vector of 16: bool (channels,)."""

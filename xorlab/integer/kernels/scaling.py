@@ -7,22 +7,37 @@ import numpy as np
 
 from xorlab.integer.fixed_point import doubling_high_multiply, quantize_multiplier, round_half_away
 
-FLOAT_EXACT = 2**21                 # a sum below it, times a 31-bit multiplier, plus a half, is exact in float64
+FLOAT64_EXACT = 2**21               # sums below it are scaled in float64 without an error; see _in_integers
 
 
 @dataclass(frozen=True)
 class Rounding:
     """A way to multiply sums by real factors and round.
 
-    steps(acc, factors) : whole numbers (..., units), those of acc (..., units), integers in any dtype, times factors
-    (1,) or (units,).  working(acc, factor) : one product in words, up to its last rounding.
+    prepared(factors, shape) : of factors (1,) or (units,) a function from sums of a shape (n, ..., units), or fewer
+    rows than n, whole numbers in any dtype, to as many steps, whole numbers. It answers in an array of its own, which
+    its next call writes over: fresh memory for every block takes longer than the arithmetic.
+    working(acc, factor) : one product in words, up to its last rounding.
     """
     name: str
-    steps: Callable
+    prepared: Callable
     working: Callable
 
     def __repr__(self):
         return f"<rounding {self.name}>"
+
+    def steps(self, acc: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Return sums (..., units) times factors (1,) or (units,), rounded: whole numbers."""
+        acc, factors = np.asarray(acc), np.atleast_1d(factors)
+        shape = np.broadcast_shapes(acc.shape, factors.shape)
+        return self.prepared(factors, shape)(np.broadcast_to(acc, shape))
+
+
+def laid_out(numbers: np.ndarray, shape: tuple) -> np.ndarray:
+    """Return numbers (units,) written out to a shape (..., units): NumPy is slow where its inner loop is as short as a
+    few units. One number stays one.
+    """
+    return np.broadcast_to(numbers, [1] * len(shape) if len(numbers) == 1 else shape).copy()
 
 
 def in_32_bits(sums: np.ndarray) -> np.ndarray:
@@ -67,18 +82,62 @@ def once(acc, multiplier, shift):
     return (np.asarray(acc).astype(np.int64) * multiplier + (1 << (30 - shift))) >> (31 - shift)
 
 
-def _in_integers(rounded):
-    def steps(acc, factors):
-        return rounded(acc, *multipliers(factors))
+def _in_integers(plain, nudge):
+    """Return a Rounding's `prepared` for what `plain` computes in int64, in float64 wherever that makes no difference.
+
+    A sum a below 2**21 times a multiplier below 2**31 is below 2**52, so y = a * multiplier * 2**(shift - 31) is exact.
+    `plain` rounds y * 2**right, ties up, then divides by 2**right and rounds again, where right = -shift. Two floors in
+    a row are one: floor((floor(y * 2**right + 1/2) + 2**(right-1)) / 2**right) = floor(y + 1/2 + 2**-(right+1)).
+    Up to right = 21 that sum is exact too, a whole number below 2**53 of 2**-(31+right); from 22 on |y| is below 1/2
+    by so much that both come to 0.
+
+    nudge(y, step, spare) : add to y, in its place, what a rounding does before that floor and its half; step is
+    2**-(right+1), or 0 where nothing is shifted right, and spare an array like y to work in.
+    """
+    def prepared(factors, shape):
+        multiplier, shift = multipliers(factors)
+        scale = laid_out(multiplier * np.ldexp(1.0, shift - 31), shape)
+        step = laid_out(np.where(shift < 0, np.ldexp(1.0, shift - 1), 0), shape)
+        widest = 2.0 ** max(shift.max(initial=0), 0)
+        work, spare = np.empty((2, *shape))
+
+        def steps(acc):
+            largest = max(acc.max(initial=0), -float(acc.min(initial=0)))
+            if largest >= FLOAT64_EXACT or largest * widest >= 2**31:
+                return plain(acc, multiplier, shift)
+            y = np.multiply(acc, scale[: len(acc)], out=work[: len(acc)])
+            nudge(y, step[: len(acc)], spare[: len(acc)])
+            y += 0.5
+            return np.floor(y, out=y)
+        return steps
+    return prepared
+
+
+def _away(y, step, spare):
+    y += np.copysign(step, y, out=spare)        # below zero `plain` takes one off before it divides: 2 * step
+
+
+def _up(y, step, _):
+    y += step
+
+
+def _not(*_):
+    pass
+
+
+def _in_float64(factors, shape):
+    factors = laid_out(np.float64(factors), shape)
+    return lambda acc: round_half_away(in_32_bits(acc * factors[: len(acc)]))
+
+
+def _in_float32(factors, shape):
+    factors, work = laid_out(np.float32(factors), shape), np.empty(shape, np.float32)
+
+    def steps(acc):
+        # sums in whatever dtype are rounded to float32 first, as the runtime does
+        y = np.multiply(acc, factors[: len(acc)], out=work[: len(acc)], dtype=np.float32, casting="same_kind")
+        return np.rint(y, out=y)                # NumPy's rint sends ties to the even neighbour
     return steps
-
-
-def _in_float64(acc, factors):
-    return round_half_away(in_32_bits(acc * np.float64(factors)))
-
-
-def _in_float32(acc, factors):
-    return np.rint(np.asarray(acc).astype(np.float32) * factors)        # NumPy's rint sends ties to the even neighbour
 
 
 def _working_twice(ties):
@@ -103,9 +162,9 @@ def _working_in_floats(ties):
     return working
 
 
-AWAY = Rounding("twice, ties away from zero", _in_integers(twice_away), _working_twice("away from zero"))
-UP = Rounding("twice, ties up", _in_integers(twice_up), _working_twice("up"))
-ONCE = Rounding("once, ties up", _in_integers(once), _working_once)
+AWAY = Rounding("twice, ties away from zero", _in_integers(twice_away, _away), _working_twice("away from zero"))
+UP = Rounding("twice, ties up", _in_integers(twice_up, _up), _working_twice("up"))
+ONCE = Rounding("once, ties up", _in_integers(once, _not), _working_once)
 REAL = Rounding("in float64, ties away from zero", _in_float64, _working_in_floats("away from zero"))
 EVEN = Rounding("in float32, ties to even", _in_float32, _working_in_floats("to even"))
 
@@ -124,6 +183,12 @@ def _in_steps(line, real):
     return np.float32(real) / np.float32(line.scale)
 
 
-def to_codes(steps, op, highest: Callable = highest_away) -> np.ndarray:
-    """Return int8 codes of whole output steps: the zero point added, cut as the operator's activation says."""
-    return np.clip(steps + op.output.zero_point, op.lowest, highest(op.output, op.ceiling)).astype(np.int8)
+def to_codes(steps, op, highest: Callable = highest_away, out: np.ndarray | None = None) -> np.ndarray:
+    """Return int8 codes of whole output steps: the zero point added, cut as the operator's activation says.
+
+    out : an array like steps, perhaps they themselves, to work in.
+    """
+    zero_point = op.output.zero_point
+    inside = np.clip(steps, op.lowest - zero_point, highest(op.output, op.ceiling) - zero_point, out=out)
+    inside += zero_point
+    return inside.astype(np.int8)

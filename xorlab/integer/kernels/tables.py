@@ -8,13 +8,14 @@ import numpy as np
 from xorlab.integer.affine import CODES
 from xorlab.integer.fixed_point import (
     divide_by_power_of_two,
+    doubling_high_multiply,
     fixed_point_logistic,
     fixed_point_tanh,
     quantize_multiplier,
     round_half_away,
 )
 from xorlab.integer.kernels.places import in_vectors
-from xorlab.integer.kernels.scaling import AWAY, UP, highest_away, twice_away
+from xorlab.integer.kernels.scaling import AWAY, UP, highest_away
 from xorlab.integer.operators import Unary
 
 
@@ -61,7 +62,7 @@ def tinymind_logistic(op):
 
 
 def xnnpack_logistic(op):
-    x = np.float64(np.float32(op.input.scale)) * (CODES - op.input.zero_point)
+    x = np.minimum(np.float64(np.float32(op.input.scale)) * _centred(op), 700)      # beyond it exp is infinite
     sigmoid = np.exp(x) / (1 + np.exp(x))
     return np.clip(np.rint(np.float32(sigmoid) * 256 - 128), -128, 127)
 
@@ -79,10 +80,12 @@ def tflm_tanh(op):
 def _in_fixed_point(op, codes):
     """Return the table of a function of Q4.27 numbers; -128 and 127 where the input is beyond them."""
     multiplier, shift = quantize_multiplier(np.float64(np.float32(op.input.scale)) * 2**27)
-    radius = (15 * 2**27) >> shift if shift >= 0 else (15 * 2**27) << -shift
+    if shift < 0:
+        raise ValueError(f"{op.name} of codes {op.input.scale:g} apart: TFLite Micro shifts by a negative number, "
+                         f"for which C has no answer; the input's scale must be {2**-28:g} or more")
     centred = _centred(op)
-    inside = np.abs(centred) < radius
-    x = twice_away(np.where(inside, centred, 0), multiplier, shift)
+    inside = np.abs(centred) < (15 * 2**27) >> shift
+    x = doubling_high_multiply(np.where(inside, centred, 0) << shift, multiplier)
     return np.where(inside, codes(x), np.where(centred > 0, 127, -128))
 
 
@@ -116,6 +119,9 @@ def tflm_relu(op):
     if op.ceiling == math.inf:
         return _scaled_relu(op, np.float64(op.input.scale) / np.float64(op.output.scale))
     # TFLite Micro's RELU6 cuts the input's codes and never looks at the output's scale
+    if op.ceiling / op.input.scale >= 2**31:
+        raise ValueError(f"RELU6 of codes {op.input.scale:g} apart: the steps up to 6 do not fit into TFLite Micro's 32 "
+                         "bits; take a larger input scale")
     return np.clip(CODES, op.input.zero_point, highest_away(op.input, op.ceiling))
 
 
@@ -172,8 +178,9 @@ def litert_leaky_relu(op):
 
 def _leaky_relu(op, factor, slope):
     centred = _centred(op)
-    below = np.sign(slope) * AWAY.steps(centred, [abs(slope)]) if slope else 0
-    return _in_range(op, np.where(centred >= 0, AWAY.steps(centred, [factor]), below))
+    above = AWAY.steps(np.maximum(centred, 0), [factor])
+    below = np.sign(slope) * AWAY.steps(np.minimum(centred, 0), [abs(slope)]) if slope else 0
+    return _in_range(op, np.where(centred >= 0, above, below))
 
 
 def xnnpack_leaky_relu(op):
@@ -211,10 +218,10 @@ def _hard_swish(op, to_output, to_share):
     if left > 0:
         reluish = _saturating(_high_product(_saturating(reluish << (left - 1)), share) << 1)
     else:
-        reluish = divide_by_power_of_two(_high_product(reluish, share), -left)
+        reluish = _divided(_high_product(reluish, share), -left)
     product = ((reluish + 2**15) >> 1) * value
     steps = np.sign(product) * (np.abs(product) >> 15)          # cut towards zero
-    return _in_range(op, divide_by_power_of_two(steps, -right))
+    return _in_range(op, _divided(steps, -right))
 
 
 def _in_16_bits(factor):
@@ -226,6 +233,11 @@ def _in_16_bits(factor):
 def _high_product(a, multiplier):
     """Return a * multiplier / 2**15 rounded, ties up, as gemmlowp does in 16 bits."""
     return (a * multiplier + 2**14) >> 15
+
+
+def _divided(x, exponent):
+    """Return x / 2**exponent rounded, ties away from zero, as gemmlowp does in 16 bits: from 2**16 on never to 0."""
+    return divide_by_power_of_two(x, exponent) if exponent < 16 else np.where(x < 0, -1, 1)
 
 
 def _saturating(x):
