@@ -80,10 +80,11 @@ def answer(rule, step):
     return rule.table(step)
 
 
-def hunted(steps, rules, each=3):
+def hunted(steps, rules, each=3, answer=answer):
     """Return steps on which two of the rules answer differently, until every pair has parted `each` times.
 
-    rules : {name: Rule}.  Raises AssertionError if a pair does not part that often within 5,000 steps.
+    rules : {name: Rule}, or whatever else `answer(rule, step)` makes codes with.  Raises AssertionError if a pair does
+    not part that often within 5,000 steps.
     """
     parted, found = dict.fromkeys(itertools.combinations(rules, 2), 0), []
     for step in itertools.islice(steps, 5000):
