@@ -91,8 +91,8 @@ def _check_lanes(op, x):
         sums = block.sum(axis=(1, 3), dtype=np.int64)
         if sums.min(initial=0) < -(2**15) or sums.max(initial=0) >= 2**15:
             raise ValueError(f"a MEAN over {run:,} neighbouring codes that are mostly of one sign: on processors with "
-                             "AVX2 XNNPACK adds them in 16 bits, which wrap around, and elsewhere it does not; average "
-                             "one axis after the other, or take another rule")
+                             "AVX2 XNNPACK adds them in 16 bits, which wrap around; average one axis after the other, "
+                             "or take another rule")
 
 
 @dataclass(frozen=True)
