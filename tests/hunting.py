@@ -88,13 +88,14 @@ def hunted(steps, rules, each=3, answer=answer, pairs=None):
     """
     parted, found = dict.fromkeys(pairs or itertools.combinations(rules, 2), 0), []
     for step in itertools.islice(steps, 5000):
-        answers = {name: answer(rule, step) for name, rule in rules.items()}
-        telling = [(a, b) for a, b in parted if parted[a, b] < each and (answers[a] != answers[b]).any()]
+        left = [pair for pair, times in parted.items() if times < each]
+        if not left:
+            return found
+        answers = {name: answer(rules[name], step) for name in set(itertools.chain(*left))}
+        telling = [(a, b) for a, b in left if (answers[a] != answers[b]).any()]
         if telling:
             found.append(step)
         parted |= {pair: parted[pair] + 1 for pair in telling}
-        if min(parted.values()) == each:
-            return found
     raise AssertionError(f"never or seldom parted: {[pair for pair, times in parted.items() if times < each]}")
 
 

@@ -4,6 +4,9 @@ Each function takes (rng, style) and returns (operator, shapes of a call). Style
 zero points at the ends, whose products are often exactly halves; "nearly", scales whose ratio is a small fraction, so
 that products are nearly halves and a last bit decides.
 """
+import math
+
+import hunting
 import numpy as np
 
 from xorlab.integer.affine import SIGMOID_CODES, Affine
@@ -64,7 +67,8 @@ def _sum(kind):
     def made(rng, style):
         first = line(rng, style)
         other = line(rng, style, first.scale * worth(rng, style, -4, 4))
-        output = line(rng, style, max(first.scale, other.scale) / worth(rng, style, -1.5, 1.5))
+        far = 2.0 ** rng.integers(6, 12) if rng.random() < 0.1 else 1       # sums beyond 16 bits, XNNPACK's limits
+        output = line(rng, style, max(first.scale, other.scale) / worth(rng, style, -1.5, 1.5) / far)
         return kind(first, other, output, str(rng.choice(ACTIVATIONS))), shapes(rng)
     return made
 
@@ -74,15 +78,15 @@ add, sub = _sum(Add), _sum(Sub)
 
 def mul(rng, style):
     first, other = line(rng, style), line(rng, style)
-    share = worth(rng, style, -1, 1) / 2 ** rng.integers(0, 14)
+    share = worth(rng, style, -1, 1) / 2 ** max(0, rng.integers(-6, 14))        # a third reach beyond 16 bits
     output = line(rng, style, np.float64(first.scale) * other.scale / share)
     return Mul(first, other, output, str(rng.choice(ACTIVATIONS))), shapes(rng)
 
 
-def _between(rng, style):
-    """Return two lines whose scales have a ratio near 1."""
-    source = line(rng, style)
-    return source, line(rng, style, source.scale / worth(rng, style))
+def _between(rng, style, far=9):
+    """Return two lines whose scales have a ratio near 1, or one of ten up to 2**far, around what XNNPACK takes."""
+    source, reach = line(rng, style), far if rng.random() < 0.1 else 3
+    return source, line(rng, style, source.scale / worth(rng, style, -reach, reach))
 
 
 def relu(rng, style):
@@ -96,15 +100,21 @@ def leaky_relu(rng, style):
 
 
 def logistic(rng, style):
-    return Logistic(line(rng, style)), (shape(rng),)
+    op = next(hunting.logistics(rng)) if style == "nearly" else Logistic(line(rng, style))
+    return op, (shape(rng),)
 
 
 def tanh(rng, style):
-    return Tanh(line(rng, style), Affine(1 / 128, 0)), (shape(rng),)
+    scale = math.atanh((rng.integers(0, 127) + 0.5) / 128) / rng.integers(1, 128) if style == "nearly" else None
+    return Tanh(line(rng, style, scale), Affine(1 / 128, 0)), (shape(rng),)
 
 
 def hard_swish(rng, style):
-    return HardSwish(*_between(rng, style)), (shape(rng),)
+    source, target = _between(rng, style, far=6)            # no runtime takes 128 or more
+    if style == "nearly":               # a factor that is nearly a half when it is rounded to 16 bits
+        ratio = (rng.integers(2**14, 2**15) + 0.5) / 2.0 ** rng.integers(12, 17)
+        target = line(rng, style, source.scale / ratio)
+    return HardSwish(source, target), (shape(rng),)
 
 
 def requantize(rng, style):

@@ -39,7 +39,7 @@ def one_operator(rng, name, style):
 def test_every_explanation_arrives_at_the_kernels_code_and_says_so(name):
     """Of random operators, several outputs of each, under every rule; among them are ties and clamped ones."""
     rng, texts = np.random.default_rng(0), []
-    for style in range(6):
+    for style in range(9):
         graph, arrays, alike = one_operator(rng, name, style)
         for rule in RULES:
             graph = graph.under(rule)

@@ -145,6 +145,7 @@ class Report(Tabular):
         rows = tuple((row, *(self._cell(row, runtime) for runtime in asked), f"{self.codes[row]:,}")
                      for row in self.differing)
         return Table(("follows", *asked, "codes"), rows, (
+            "One sample a call, one thread.",
             "A way is called after the first rule that has it; no code differs from it.",))
 
     def _cell(self, row, runtime):

@@ -1,5 +1,4 @@
 """AVERAGE_POOL_2D, MAX_POOL_2D and MEAN: sums that are divided, or the largest code of a window."""
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,8 +91,8 @@ def _check_lanes(op, x):
         sums = block.sum(axis=(1, 3), dtype=np.int64)
         if sums.min(initial=0) < -(2**15) or sums.max(initial=0) >= 2**15:
             raise ValueError(f"a MEAN over {run:,} neighbouring codes that are mostly of one sign: on processors with "
-                             "AVX2 XNNPACK adds them in 16 bits, which wrap around, and elsewhere it does not; average "
-                             "one axis after the other, or take another rule")
+                             "AVX2 XNNPACK adds them in 16 bits, which wrap around; average one axis after the other, "
+                             "or take another rule")
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,10 @@ class BuiltinMean:
     Source: optimized/integer_ops/mean.h of TensorFlow Lite.
     """
     threads: int = 1
-    elsewhere: Callable = mean
 
     def __call__(self, op: Mean, x: np.ndarray) -> np.ndarray:
         if not (op.keep_dims and x.ndim == 5 and set(op.axes) == {1, 2}):
-            return self.elsewhere(op, x)
+            return mean(op, x)
         sums, n = _sums(op, x)
         before, after = np.float32(op.input.scale), np.float32(op.output.scale)
         zero = np.float32(op.input.zero_point) * before / after

@@ -9,6 +9,7 @@ from xorlab.integer.fixed_point import (
     quantize_multiplier,
     round_half_away,
 )
+from xorlab.integer.kernels import libm
 from xorlab.integer.operators import Softmax
 
 BELOW = np.arange(256)              # by how many codes a number can be below the largest
@@ -49,8 +50,7 @@ def fixed_point_softmax(op: Softmax, x: np.ndarray) -> np.ndarray:
 def float_softmax(op: Softmax, x: np.ndarray) -> np.ndarray:
     """LiteRT's built-in kernel: float32, the exponentials added in their order."""
     scale = -np.float32(op.input.scale) * np.float32(op.beta)
-    exps = np.exp((scale * BELOW.astype(np.float32)).astype(np.float64)).astype(np.float32)     # as C's expf rounds it
-    exps = exps[_below(x)]
+    exps = libm.exp(scale * BELOW.astype(np.float32))[_below(x)]
     sums = np.add.accumulate(exps, axis=-1)[..., -1:]                   # np.sum would add in pairs
     shares = exps * (np.float32(1) / (sums * np.float32(op.output.scale)))
     return np.clip(round_half_away(shares) - 128, -128, 127).astype(np.int8)

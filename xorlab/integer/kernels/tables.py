@@ -14,6 +14,7 @@ from xorlab.integer.fixed_point import (
     quantize_multiplier,
     round_half_away,
 )
+from xorlab.integer.kernels import libm
 from xorlab.integer.kernels.places import in_vectors
 from xorlab.integer.kernels.scaling import AWAY, UP, highest_away
 from xorlab.integer.operators import Unary
@@ -45,11 +46,8 @@ def looked_up(table: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _float32_sigmoid(op):
-    """Return 1 / (1 + exp(-x)) in float32 for each of the 256 codes' x, exp rounded as C's expf rounds it."""
-    x = np.float32(op.input.scale) * (CODES - op.input.zero_point).astype(np.float32)
-    with np.errstate(over="ignore"):                # beyond float32 it is infinity, and the sigmoid 0, as in C
-        exp = np.exp(-x.astype(np.float64)).astype(np.float32)      # NumPy's float32 exp differs between processors
-    return np.float32(1) / (np.float32(1) + exp)
+    """Return 1 / (1 + exp(-x)) in float32 for each of the 256 codes' x; beyond float32 exp is infinity."""
+    return np.float32(1) / (np.float32(1) + libm.exp(-op.input.dequantize(CODES)))
 
 
 def litert_logistic(op):
@@ -62,9 +60,8 @@ def tinymind_logistic(op):
 
 
 def xnnpack_logistic(op):
-    x = np.minimum(np.float64(np.float32(op.input.scale)) * _centred(op), 700)      # beyond it exp is infinite
-    sigmoid = np.exp(x) / (1 + np.exp(x))
-    return np.clip(np.rint(np.float32(sigmoid) * 256 - 128), -128, 127)
+    exp = np.exp(np.minimum(op.input.dequantize(CODES).astype(np.float64), 700))       # beyond it exp is infinite
+    return np.clip(np.rint((exp / (1 + exp)).astype(np.float32) * 256 - 128), -128, 127)
 
 
 def tflm_logistic(op):
@@ -89,20 +86,17 @@ def _in_fixed_point(op, codes):
     return np.where(inside, codes(x), np.where(centred > 0, 127, -128))
 
 
-def _float_tanh(op):
-    """Return tanh of each of the 256 codes' x, float64, x in float32."""
-    return np.tanh(op.input.dequantize(CODES).astype(np.float64))    # NumPy's own in float32 differs between CPUs
-
-
 def litert_tanh(op):
-    steps = _float_tanh(op).astype(np.float32) * (np.float32(1) / np.float32(op.output.scale))
-    return np.clip(round_half_away(steps) + op.output.zero_point, -128, 127)
+    return np.clip(round_half_away(_tanh_in_steps(op)) + op.output.zero_point, -128, 127)
 
 
 def xnnpack_tanh(op):
-    x = np.float64(np.float32(op.input.scale)) * _centred(op)
-    steps = np.tanh(x) * np.float64(np.float32(1) / np.float32(op.output.scale)) + op.output.zero_point
-    return np.clip(np.rint(steps.astype(np.float32)), -128, 127)
+    return np.clip(np.rint(_tanh_in_steps(op) + np.float32(op.output.zero_point)), -128, 127)
+
+
+def _tanh_in_steps(op):
+    """Return tanh of each of the 256 codes' x in output steps, float32."""
+    return libm.tanh(op.input.dequantize(CODES)) * (np.float32(1) / np.float32(op.output.scale))
 
 
 def _scaled_relu(op, factor):
@@ -120,8 +114,8 @@ def tflm_relu(op):
         return _scaled_relu(op, np.float64(op.input.scale) / np.float64(op.output.scale))
     # TFLite Micro's RELU6 cuts the input's codes and never looks at the output's scale
     if op.ceiling / op.input.scale >= 2**31:
-        raise ValueError(f"RELU6 of codes {op.input.scale:g} apart: the steps up to 6 do not fit into TFLite Micro's 32 "
-                         "bits; take a larger input scale")
+        raise ValueError(f"RELU6 of codes {op.input.scale:g} apart: the steps up to 6 do not fit into TFLite Micro's "
+                         "32 bits; take a larger input scale")
     return np.clip(CODES, op.input.zero_point, highest_away(op.input, op.ceiling))
 
 
