@@ -11,6 +11,7 @@ import made_files
 import numpy as np
 import pytest
 import random_operators_elementwise as elementwise
+import tosa
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from graph_files import FOLLOWS, alone, answers, differing, made_by
 from random_graphs import random_graph
@@ -148,6 +149,14 @@ def test_a_converted_nets_outputs_are_each_runtimes(converted, runtime):
         theirs = np.concatenate([answers(path.read_bytes(), runtime, [call[None]])[0][0] for call in calls])
         ours = graph.codes(q, batch=batch)
         assert np.array_equal(ours, theirs.reshape(ours.shape)) and len(np.unique(theirs)) > 8
+
+
+@pytest.mark.skipif(not tosa.PYTHON, reason=tosa.MISSING)
+def test_the_rule_tflm_is_arms_reference_model_on_a_converted_net(converted):
+    path, q = converted
+    (theirs,) = tosa.outputs(path.read_bytes(), q)
+    ours = IntegerGraph.from_tflite(path, "tflm").codes(q)
+    assert np.array_equal(ours, theirs.reshape(ours.shape))
 
 
 def test_every_file_of_a_folder_follows_its_rules_or_is_refused_by_name(foreign, capsys):
