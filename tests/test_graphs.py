@@ -21,7 +21,7 @@ from xorlab import export, models, sandbox, tflite_file
 from xorlab.integer import IntegerGraph
 from xorlab.integer.affine import Affine
 from xorlab.integer.graph import End, Node
-from xorlab.integer.operators import Add, AveragePool2D, Conv2D, Mean, Mul, Quantize, Sub
+from xorlab.integer.operators import Add, AveragePool2D, Conv2D, FullyConnected, Mean, Mul, Quantize, Sub
 from xorlab.integer.read import READERS
 from xorlab.integer.write import content_of
 from xorlab.runtimes import LITERT_KERNELS, Plan
@@ -202,6 +202,14 @@ def meeting() -> IntegerGraph:
     nodes = [Node(kind(lines[0], lines[1], lines[2]), (0, 1), 2 + i, name, (2, 3))
              for i, (kind, name) in enumerate(((Add, "sum"), (Sub, "rest"), (Mul, "product")))]
     return IntegerGraph(tuple(nodes), tuple(ends), tuple(End(2 + i, f"out {i}", (2, 3), lines[2]) for i in range(3)))
+
+
+def test_calls_whose_output_has_no_row_for_each_sample_cannot_end_in_a_shorter_one():
+    layer = FullyConnected(np.ones((3, 4), int), np.zeros(3, int), np.float32([0.1]), LINE, LINE)
+    graph, q = alone(layer, (1, 2, 2, 2)), np.zeros((6, 2, 2, 2), np.int8)
+    assert [graph.codes(q, batch=n).shape for n in (None, 3)] == [(6, 2, 3), (2, 6, 3)]
+    with pytest.raises(ValueError, match="a batch that divides the number of samples"):
+        graph.codes(q, batch=4)
 
 
 def test_inputs_go_by_order_or_name_and_several_outputs_are_a_tuple():
