@@ -11,6 +11,7 @@ import made_files
 import numpy as np
 import pytest
 import random_operators_elementwise as elementwise
+import tosa
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from graph_files import FOLLOWS, alone, answers, differing, made_by
 from random_graphs import random_graph
@@ -20,7 +21,7 @@ from xorlab import export, models, sandbox, tflite_file
 from xorlab.integer import IntegerGraph
 from xorlab.integer.affine import Affine
 from xorlab.integer.graph import End, Node
-from xorlab.integer.operators import Add, AveragePool2D, Conv2D, Mean, Mul, Quantize, Sub
+from xorlab.integer.operators import Add, AveragePool2D, Conv2D, FullyConnected, Mean, Mul, Quantize, Sub
 from xorlab.integer.read import READERS
 from xorlab.integer.write import content_of
 from xorlab.runtimes import LITERT_KERNELS, Plan
@@ -150,6 +151,14 @@ def test_a_converted_nets_outputs_are_each_runtimes(converted, runtime):
         assert np.array_equal(ours, theirs.reshape(ours.shape)) and len(np.unique(theirs)) > 8
 
 
+@pytest.mark.skipif(not tosa.PYTHON, reason=tosa.MISSING)
+def test_the_rule_tflm_is_arms_reference_model_on_a_converted_net(converted):
+    path, q = converted
+    (theirs,) = tosa.outputs(path.read_bytes(), q)
+    ours = IntegerGraph.from_tflite(path, "tflm").codes(q)
+    assert np.array_equal(ours, theirs.reshape(ours.shape))
+
+
 def test_every_file_of_a_folder_follows_its_rules_or_is_refused_by_name(foreign, capsys):
     graph = tflite_file.read(foreign)
     try:
@@ -193,6 +202,14 @@ def meeting() -> IntegerGraph:
     nodes = [Node(kind(lines[0], lines[1], lines[2]), (0, 1), 2 + i, name, (2, 3))
              for i, (kind, name) in enumerate(((Add, "sum"), (Sub, "rest"), (Mul, "product")))]
     return IntegerGraph(tuple(nodes), tuple(ends), tuple(End(2 + i, f"out {i}", (2, 3), lines[2]) for i in range(3)))
+
+
+def test_calls_whose_output_has_no_row_for_each_sample_cannot_end_in_a_shorter_one():
+    layer = FullyConnected(np.ones((3, 4), int), np.zeros(3, int), np.float32([0.1]), LINE, LINE)
+    graph, q = alone(layer, (1, 2, 2, 2)), np.zeros((6, 2, 2, 2), np.int8)
+    assert [graph.codes(q, batch=n).shape for n in (None, 3)] == [(6, 2, 3), (2, 6, 3)]
+    with pytest.raises(ValueError, match="a batch that divides the number of samples"):
+        graph.codes(q, batch=4)
 
 
 def test_inputs_go_by_order_or_name_and_several_outputs_are_a_tuple():

@@ -146,7 +146,6 @@ def requantize_up(op):
 
 
 def xnnpack_requantize(op):
-    """XNNPACK's table, or LiteRT's built-in kernel's last codes: see `xnnpack_requantizes`."""
     return _in_range(op, _in_256ths(_centred(op), _ratio_in_float32(op)))
 
 
