@@ -79,7 +79,8 @@ def _looked_up(table, pairs):
     table, places, out = table.reshape(-1), pairs.reshape(-1), np.empty(pairs.shape, np.int8)
     flat = out.reshape(-1)
     for start in range(0, len(places), AT_ONCE):
-        flat[start : start + AT_ONCE] = table[places[start : start + AT_ONCE]]
+        block = slice(start, start + AT_ONCE)
+        table.take(places[block].astype(np.intp), out=flat[block], mode="clip")     # no place is looked at twice
     return out
 
 
