@@ -1,5 +1,6 @@
 """`xorlab inspect` and `xorlab compare`: any file on any runtime, against the runtimes themselves."""
 import doctest
+import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -142,10 +143,24 @@ def test_inputs_that_do_not_fit_get_one_sentence(tmp_path, given, says):
 
 @pytest.mark.parametrize("settings, says", [
     ({"samples": 0}, "samples must be a whole number from 1, got 0"), ({"seed": -1, "samples": 1}, "seed must be"),
-    ({"given": X, "samples": 3}, "are not drawn"), ({"quantize": True}, "only inputs that are given are quantized")])
+    ({"given": X, "samples": 3}, "are not drawn"), ({"given": X, "seed": 3}, "are not drawn"),
+    ({"given": {name: np.zeros((1, 2, 3), np.int8) for name in ("x0", "x1")}, "quantize": True}, "none of the inputs"),
+    ({"quantize": True}, "only inputs that are given are quantized")])
 def test_settings_that_would_be_ignored_are_refused(tmp_path, settings, says):
     with pytest.raises(ValueError, match=says):
         asked.inputs_of(asked.File.read(adding(tmp_path)), **settings)
+
+
+@pytest.mark.parametrize("shape, says", [((0, 2), r"input x has shape \(0, 2\)"), (None, "has no input")])
+def test_a_file_that_takes_nothing_is_refused(tmp_path, shape, says):
+    made = made_files.relu(shape or (1, 2))
+    if shape is None:
+        made.graph.inputs = np.int32([])
+    file = asked.File.read(saved(tmp_path, made.content()))
+    for runtime in INSTALLED:
+        assert re.search(says, asked.ask(file, runtime).reason)
+    with pytest.raises(ValueError, match=says):
+        asked.inputs_of(file)
 
 
 def test_a_runtime_that_cannot_run_a_file_says_why_in_one_sentence(tmp_path):
@@ -225,6 +240,12 @@ def test_options_are_said_in_the_formats_words(tmp_path):
     assert made.operators().rows == (("0", "AVERAGE_POOL_2D", "1x8x8x4", "-", "1x4x8x4", "int8",
                                       "RELU6, stride 2x1, window 3x2, SAME"),)
 
+    made = made_files.Maker()
+    x, y = made.tensor(shape=(1, 1, 2, 1), name="x"), made.tensor(shape=(1, 2), name="y")
+    made.operator("SQUEEZE", [x], [y], "SqueezeOptions", squeezeDims=[1, 3])
+    (row,) = report.inspect(saved(tmp_path, made.ends([x], [y]).content())).operators().rows
+    assert row[1:] == ("SQUEEZE", "1x1x2x1", "-", "1x2", "float32", "squeezeDims 1 3")
+
 
 # --- compare
 
@@ -281,11 +302,11 @@ def answers_of(folder, *answers, line=None, shape=(1, 3)):
 
 
 def test_a_class_is_the_place_of_the_largest_and_ties_are_told(tmp_path):
-    one, other = np.int8([[[5, 1, 2]], [[4, 4, 0]], [[0, 0, 9]]]), np.int8([[[1, 5, 2]], [[3, 4, 0]], [[0, 0, 8]]])
+    one, other = np.int8([[[4, 4, 0]], [[5, 1, 2]], [[0, 0, 9]]]), np.int8([[[3, 4, 0]], [[1, 5, 2]], [[0, 0, 8]]])
     made = answers_of(tmp_path, one, other)
     (pair,) = made.pairs
     assert (pair.differing, pair.numbers, pair.largest_step, pair.worst, pair.other_class, pair.by_tie) == (
-        3, 4, 4, 0, 2, 1)
+        3, 4, 4, 1, 2, 1)
     assert "2 (1 tied)" in str(made) and "the place of the largest of 3 numbers" in str(made)
 
 

@@ -242,6 +242,8 @@ def _given(file, given, quantize):
             f"{len(x):,} of {port.name}" for x, port in zip(made, file.inputs, strict=True)))
     coded = [port.name for port, x in zip(file.inputs, found, strict=True)
              if np.asarray(x).dtype.kind == "f" and port.dtype.kind != "f"]
+    if quantize and not coded:
+        raise ValueError("none of the inputs that are given are real numbers to be quantized; leave quantize out")
     words = f"; {', '.join(coded)} quantized by its scale" if coded else ""
     return Inputs(tuple(made), f"{len(made[0]):,} given input{'s' * (len(made[0]) != 1)}{words}")
 
