@@ -115,6 +115,17 @@ def test_given_inputs_are_taken_as_they_are_by_tensor_or_signature_name(tmp_path
     assert real.arrays[0].tolist() == [[[1, 2, 127]]] and real.words == "1 given input; first quantized by its scale"
 
 
+def test_rows_become_calls_of_as_many_samples_as_the_file_was_made_for(tmp_path):
+    file, x = asked.File.read(saved(tmp_path, made_files.relu((4, 2)).content())), np.float32(np.arange(16) - 7)
+    for rows in (x.reshape(8, 2), x.reshape(2, 4, 2)):
+        inputs = asked.inputs_of(file, rows)
+        assert np.array_equal(inputs.arrays[0], x.reshape(2, 4, 2))
+    for runtime in INSTALLED:
+        assert np.array_equal(asked.ask(file, runtime, inputs.arrays).outputs[0], np.maximum(x, 0).reshape(2, 4, 2))
+    with pytest.raises(ValueError, match=r"takes shape \(n, 4, 2\) or \(n, 2\), n a multiple of 4, got \(6, 2\)"):
+        asked.inputs_of(file, x[:12].reshape(6, 2))
+
+
 X, Y = np.zeros((2, 3), np.int8), np.zeros((2, 5), np.float32)
 
 
@@ -142,6 +153,7 @@ def test_inputs_that_do_not_fit_get_one_sentence(tmp_path, given, says):
 
 
 @pytest.mark.parametrize("settings, says", [
+    ({"samples": 10**9}, "1,000,000,000 samples of 12 numbers each are too many to keep; draw at most 89,478,485"),
     ({"samples": 0}, "samples must be a whole number from 1, got 0"), ({"seed": -1, "samples": 1}, "seed must be"),
     ({"given": X, "samples": 3}, "are not drawn"), ({"given": X, "seed": 3}, "are not drawn"),
     ({"given": {name: np.zeros((1, 2, 3), np.int8) for name in ("x0", "x1")}, "quantize": True}, "none of the inputs"),
