@@ -155,3 +155,13 @@ def depthwise_without_bias():
                   depthMultiplier=1)
     made.operator("RESHAPE", [y, made.tensor("int32", data=[1, 72])], [z], "ReshapeOptions", newShape=[1, 72])
     return made.ends([x], [z])
+
+
+def remembering():
+    """A float SVDF: y = 10 * (what x0 + 2 x1 was one call before) + (what it is now), plus 0."""
+    made = Maker()
+    x, y = made.tensor(name="x"), made.tensor(shape=(1, 1), name="y")
+    feature, times = made.tensor(data=[[1, 2]]), made.tensor(data=[[10, 1]])
+    state = made.tensor(shape=(1, 2), name="memory", variable=True)
+    made.operator("SVDF", [x, feature, times, made.tensor(data=[0]), state], [y], "SVDFOptions", rank=1)
+    return made.ends([x], [y])

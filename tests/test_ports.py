@@ -187,23 +187,13 @@ def test_an_input_of_any_length_takes_any_where_the_runtime_can(saved, runtime):
 
 # --- state
 
-def remembering():
-    """A float SVDF: y = 10 * (what x0 + 2 x1 was one call before) + (what it is now), plus 0."""
-    made = made_files.Maker()
-    x, y = made.tensor(name="x"), made.tensor(shape=(1, 1), name="y")
-    feature, times = made.tensor(data=[[1, 2]]), made.tensor(data=[[10, 1]])
-    state = made.tensor(shape=(1, 2), name="memory", variable=True)
-    made.operator("SVDF", [x, feature, times, made.tensor(data=[0]), state], [y], "SVDFOptions", rank=1)
-    return made.ends([x], [y])
-
-
 @pytest.mark.parametrize("runtime", HERE)
 def test_state_is_cleared_before_each_sample(saved, runtime):
-    p = predictors.from_tflite(saved(remembering()), runtime)
+    p = predictors.from_tflite(saved(made_files.remembering()), runtime)
     expected = X @ np.float32([1, 2])
     for x, answers in ((X, expected), (X[::-1], expected[::-1]), (X[:1], expected[:1])):
         assert np.array_equal(p(x), answers)
-    assert tflite_file.read(saved(remembering())).state == ("memory",)
+    assert tflite_file.read(saved(made_files.remembering())).state == ("memory",)
 
 
 @pytest.mark.parametrize("runtime", HERE)

@@ -64,11 +64,12 @@ class Port:
 
 def of_graph(graph: tflite_file.Graph) -> tuple[list[Port], list[Port]]:
     """Return (the inputs, the outputs) of a TFLite file, whether a predictor can have them or not."""
-    return tuple([_of_tensor(graph.tensors[i], graph.ends.get(i), least) for i in ends]
+    return tuple([of_tensor(graph.tensors[i], graph.ends.get(i), least) for i in ends]
                  for ends, least in ((graph.inputs, 2), (graph.outputs, 0)))
 
 
-def _of_tensor(tensor, name, least_axes):
+def of_tensor(tensor: tflite_file.Tensor, name: str | None = None, least_axes: int = 0) -> Port:
+    """Return the Port of a tensor.  name : what a signature calls it.  least_axes : that a predictor needs."""
     kind = tflite_file.NUMPY_TYPES.get(tensor.dtype)
     dtype = None if kind is None else np.dtype(kind)
     declared = tensor.signature if len(tensor.signature) == len(tensor.shape) else tensor.shape
@@ -96,17 +97,10 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
     output : the name of the one that it answers with, where the file has several.
     Raises ValueError, in one sentence that names the tensor, for what a predictor cannot have.
     """
-    programs = {name: at for name, at in graph.signatures}
-    if len(set(programs.values())) > 1:
-        raise ValueError(f"{path} holds {len(programs)} programs ({', '.join(programs)}), and a predictor runs one; "
-                         "convert the one you mean into a file of its own")
-    if graph.resources:
-        raise ValueError(f"{path} keeps state outside its tensors (operator {graph.resources[0]}), which no runtime "
-                         "clears between samples; convert it with its state as an input and an output")
+    _check_alone(graph, path)
     inputs, outputs = of_graph(graph)
     taken = chosen(outputs, "output", path, output)
     entry, exit_ = inputs[chosen(inputs, "input", path)], outputs[taken]
-    custom = any(op.name.startswith("CUSTOM") for one in (graph, *graph.others) for op in one.operators)
     fixed = runtime == "tflm" or entry.shape[0] is not None or graph.state
     batch = entry.made[0] if fixed else None
     if batch == 0:
@@ -120,8 +114,45 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
         raise ValueError(f"{path}: output {exit_} has shape {exit_.made}; a predictor answers with a number, or a row "
                          "of numbers, for each sample")
     plan = Plan(runtime, graph.inputs, graph.outputs, _kinds(inputs, path), (taken,), (str(exit_),), batch,
-                bool(graph.state) or custom)
+                _keeps_state(graph))
     return entry, exit_, plan
+
+
+def plan_of_calls(graph: tflite_file.Graph, runtime: str, path) -> Plan:
+    """Return the Plan that gives a file's inputs to a runtime as they are, a call at a time, and takes all outputs.
+
+    Raises ValueError, in one sentence, for a file that holds several programs, keeps state where nobody clears it, has
+    no input or output, or one that NumPy has no type for.
+    """
+    _check_alone(graph, path)
+    inputs, outputs = of_graph(graph)
+    for ends, what in ((inputs, "input"), (outputs, "output")):
+        if not ends:
+            raise ValueError(f"{path} has no {what}")
+        wrong = [port for port in ends if port.dtype is None or 0 in port.made]
+        if wrong:
+            raise ValueError(f"{path}: {what} {wrong[0]} "
+                             f"{wrong[0].problem if wrong[0].dtype is None else f'has shape {wrong[0].made}'}")
+    if runtime == "tflm":
+        _check_sizes(graph, path)
+    return Plan(runtime, graph.inputs, graph.outputs, _kinds(inputs, path), tuple(range(len(outputs))),
+                tuple(map(str, outputs)), 1, _keeps_state(graph), whole=True)
+
+
+def _check_alone(graph, path):
+    """Refuse a file that is not one program, or whose state no runtime clears."""
+    programs = {name: at for name, at in graph.signatures}
+    if len(set(programs.values())) > 1:
+        raise ValueError(f"{path} holds {len(programs)} programs ({', '.join(programs)}), and a predictor runs one; "
+                         "convert the one you mean into a file of its own")
+    if graph.resources:
+        raise ValueError(f"{path} keeps state outside its tensors (operator {graph.resources[0]}), which no runtime "
+                         "clears between samples; convert it with its state as an input and an output")
+
+
+def _keeps_state(graph):
+    custom = any(op.name.startswith("CUSTOM") for one in (graph, *graph.others) for op in one.operators)
+    return bool(graph.state) or custom
 
 
 def _check_sizes(graph, path):

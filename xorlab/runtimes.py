@@ -27,6 +27,8 @@ class Plan:
     taken : positions of the outputs that a run returns.  names : what errors call them.
     batch : how many samples one call takes; None if any number goes.
     reset : whether the file keeps state, which is cleared before each call.
+    whole : whether each row of an array (n, *shape as the file was made) is all that one call takes of an input, so
+        that inputs and outputs need no axis of samples; batch is 1 then.
     """
     runtime: str
     inputs: tuple
@@ -36,6 +38,7 @@ class Plan:
     names: tuple
     batch: int | None
     reset: bool = False
+    whole: bool = False
 
 
 class Model:
@@ -56,11 +59,14 @@ class Model:
         Raises ValueError or RuntimeError in the runtime's own words, or if an output has not a row for each sample.
         """
         with self._one_at_a_time:
+            if self.plan.whole:
+                return in_calls(self._interpreter.call, inputs, self.plan.names)
             return in_groups(self._interpreter.call, self.plan.batch, inputs, self.plan.names)
 
     def try_once(self):
         """Run zeros, of the shape that the file was made for; see run."""
-        self.run(*[np.zeros(shape, dtype) for dtype, shape in self.plan.kinds])
+        calls = (1,) if self.plan.whole else ()
+        self.run(*[np.zeros((*calls, *shape), dtype) for dtype, shape in self.plan.kinds])
 
     def report(self):
         """Let TFLite Micro write to native stderr how it spent its arena."""
@@ -92,6 +98,23 @@ def in_groups(call: Callable, batch: int | None, inputs: tuple, names: tuple) ->
                              one.dtype) for one, name in zip(out, names, strict=True)]
         for whole, part in zip(made, out, strict=True):
             whole[start : start + batch] = part if batch == 1 else part[: n - start]
+    return made
+
+
+def in_calls(call: Callable, inputs: tuple, names: tuple) -> list[np.ndarray]:
+    """Run n calls, one row of each array (n, ...) a call; return an array (n, ...) for each output.
+
+    Raises ValueError if an output does not have the same shape after every call.
+    """
+    made = []
+    for i in range(len(inputs[0])):
+        out = call(*[x[i] for x in inputs])
+        if not made:
+            made = [np.empty((len(inputs[0]), *one.shape), one.dtype) for one in out]
+        for whole, part, name in zip(made, out, names, strict=True):
+            if part.shape != whole.shape[1:]:
+                raise ValueError(f"output {name} came out with shape {whole.shape[1:]} and with shape {part.shape}")
+            whole[i] = part
     return made
 
 
