@@ -18,7 +18,9 @@ os.environ.update(lab.private_settings())
 
 def pytest_addoption(parser):
     parser.addoption("--models", type=int, default=40,
-                     help="random int8 models on which every rule must equal its runtime (default: 40)")
+                     help="random int8 models, and graphs, on which every rule must equal its runtime (default: 40)")
+    parser.addoption("--files", help="a folder of .tflite files on which every rule must equal its runtime, or which "
+                                     "IntegerGraph must refuse by an operator's name")
     parser.addoption("--tries", type=int, default=300,
                      help="damaged TFLite files that every reader is given (default: 300)")
 

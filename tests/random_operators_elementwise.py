@@ -67,7 +67,8 @@ def _sum(kind):
     def made(rng, style):
         first = line(rng, style)
         other = line(rng, style, first.scale * worth(rng, style, -4, 4))
-        output = line(rng, style, max(first.scale, other.scale) / worth(rng, style, -1.5, 1.5))
+        far = 2.0 ** rng.integers(6, 12) if rng.random() < 0.1 else 1       # sums beyond 16 bits, XNNPACK's limits
+        output = line(rng, style, max(first.scale, other.scale) / worth(rng, style, -1.5, 1.5) / far)
         return kind(first, other, output, str(rng.choice(ACTIVATIONS))), shapes(rng)
     return made
 
@@ -82,10 +83,10 @@ def mul(rng, style):
     return Mul(first, other, output, str(rng.choice(ACTIVATIONS))), shapes(rng)
 
 
-def _between(rng, style):
-    """Return two lines whose scales have a ratio near 1."""
-    source = line(rng, style)
-    return source, line(rng, style, source.scale / worth(rng, style))
+def _between(rng, style, far=9):
+    """Return two lines whose scales have a ratio near 1, or one of ten up to 2**far, around what XNNPACK takes."""
+    source, reach = line(rng, style), far if rng.random() < 0.1 else 3
+    return source, line(rng, style, source.scale / worth(rng, style, -reach, reach))
 
 
 def relu(rng, style):
@@ -109,7 +110,7 @@ def tanh(rng, style):
 
 
 def hard_swish(rng, style):
-    source, target = _between(rng, style)
+    source, target = _between(rng, style, far=6)            # no runtime takes 128 or more
     if style == "nearly":               # a factor that is nearly a half when it is rounded to 16 bits
         ratio = (rng.integers(2**14, 2**15) + 0.5) / 2.0 ** rng.integers(12, 17)
         target = line(rng, style, source.scale / ratio)

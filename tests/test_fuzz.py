@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xorlab import models, predictors, sandbox, tflite_bytes, tflite_file, tflite_format
-from xorlab.integer import IntegerMLP
+from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.runtimes import RUNTIMES, Plan
 
 ON_TFLM = importlib.util.find_spec("tflite_micro") is not None
@@ -56,7 +56,8 @@ def tries(request):
     return request.config.getoption("--tries")
 
 
-@pytest.mark.parametrize("read", [tflite_file.read, tflite_bytes.account, IntegerMLP.from_tflite])
+@pytest.mark.parametrize("read", [tflite_file.read, tflite_bytes.account, IntegerGraph.from_tflite,
+                                  IntegerMLP.from_tflite])
 def test_a_reader_of_damaged_files_refuses_in_a_sentence_or_reads(read, tries, tmp_path):
     rng = np.random.default_rng(1)
     path = tmp_path / "damaged.tflite"

@@ -22,8 +22,8 @@ from random_nets import packed, random_file, tflite_of
 from torch import nn
 
 import xorlab
-from xorlab import compare, conformance, data, fixed_point, models, predictors
-from xorlab.integer import IntegerMLP
+from xorlab import compare, conformance, data, models, predictors
+from xorlab.integer import IntegerMLP, fixed_point
 from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.operators import FullyConnected, Logistic

@@ -1,5 +1,6 @@
 """Operators that look at one number at a time, or at one row: every runtime follows its rule, code for code."""
 import itertools
+import re
 from dataclasses import replace
 
 import hunting
@@ -8,9 +9,9 @@ import pytest
 import random_operators_elementwise as made
 from graph_files import FOLLOWS, alone, answers, made_by
 
-from xorlab.integer.affine import CODES
-from xorlab.integer.fixed_point import quantize_multiplier, round_half_away
-from xorlab.integer.kernels import arithmetic, ends, tables
+from xorlab.integer.affine import CODES, Affine
+from xorlab.integer.fixed_point import fixed_point_exp, fixed_point_tanh, quantize_multiplier, round_half_away
+from xorlab.integer.kernels import arithmetic, ends, libm, tables
 from xorlab.integer.kernels.arithmetic import PairKernel
 from xorlab.integer.kernels.places import in_vectors
 from xorlab.integer.kernels.scaling import twice_away
@@ -44,16 +45,18 @@ def filled(codes, *shape):
 def pairs():
     """Return [arrays of two operands], each one call or few, that together hold all pairs of codes several times.
 
-    All in one row; all outside vectors, since the shapes are broadcast in more groups than loops know; all beside an
-    operand that stays the same; then shuffled into rows of odd length, of two operands and beside one.
+    All in one row; all outside vectors, since the shapes are broadcast in more groups than loops know, and so some of
+    an innermost axis that would fit; all beside an operand that stays the same; then shuffled into rows of odd length,
+    of two operands and beside one.
     """
     rng = np.random.default_rng(0)
     mixed = rng.permutation(2**16)
+    some = [np.resize(FIRST[mixed], shape) for shape in ((1, 8, 1, 16, 32), (1, 1, 16, 1, 32))]
     rows = [np.resize(codes[mixed], (1, 1214, 2, 27)) for codes in (FIRST, SECOND)]
     beside = [np.repeat(EVERY, 10)[None, :, None], np.stack([rng.permutation(np.resize(EVERY, 270)) for _ in EVERY])]
     beside[1] = beside[1].reshape(1, 2560, 27)
     return [[FIRST[None, None], SECOND[None, None]],
-            [EVERY.reshape(1, 16, 1, 16, 1), EVERY.reshape(1, 1, 16, 1, 16)],
+            [EVERY.reshape(1, 16, 1, 16, 1), EVERY.reshape(1, 1, 16, 1, 16)], some,
             [EVERY.reshape(1, 256, 1), EVERY.reshape(1, 1, 256)],
             [rows[0][:, :, :1], rows[1]], beside, beside[::-1]]
 
@@ -101,8 +104,17 @@ def told(runtime, op):
 
 
 def same(a, b):
-    """Tell where answers are the same, the sign of a zero included."""
-    return (a == b) & (np.signbit(a) == np.signbit(b))
+    """Tell where answers are the same, bit for bit: a float zero has a sign."""
+    bits = f"u{a.itemsize}"
+    return a.view(bits) == b.view(bits)
+
+
+@pytest.mark.parametrize("function, bits, exact", [
+    (fixed_point_exp, 4, np.exp), (fixed_point_exp, 5, np.exp), (fixed_point_tanh, 4, np.tanh)])
+def test_the_fixed_point_functions_are_the_functions(function, bits, exact):
+    x = -np.random.default_rng(0).integers(0, 2**31, 10_000) >> np.arange(10_000) % 32
+    made = function(x, bits) if function is fixed_point_exp else function(x)
+    np.testing.assert_allclose(made / 2**31, exact(x / 2 ** (31 - bits)), rtol=0, atol=4e-7)
 
 
 @pytest.mark.parametrize("style", made.STYLES)
@@ -140,9 +152,15 @@ def quantize_with_a_tail_in_float32(op, x):
 
 def softmax_with_sums_in_pairs(op, x):
     below = x.max(axis=-1, keepdims=True).astype(np.float32) - x
-    exps = np.exp(-np.float32(op.input.scale) * np.float32(op.beta) * below)
+    exps = libm.exp(-np.float32(op.input.scale) * np.float32(op.beta) * below)
     shares = exps * (np.float32(1) / (exps.sum(axis=-1, keepdims=True) * np.float32(op.output.scale)))
     return np.clip(round_half_away(shares) - 128, -128, 127).astype(np.int8)
+
+
+def logistic_of_float64(op):
+    """XNNPACK's LOGISTIC, were x not rounded to float32."""
+    x = np.minimum(op.input.scale * (CODES - op.input.zero_point), 700)
+    return np.clip(np.rint((np.exp(x) / (1 + np.exp(x))).astype(np.float32) * 256 - 128), -128, 127)
 
 
 # {operator: {name: kernel}}: the rules' kernels, and what a runtime might do instead
@@ -160,7 +178,8 @@ CANDIDATES = {
         "scalars in vectors of 8": replace(arithmetic.LITERT_MUL, scalar_block=8)},
     "RELU": rule_kernels(Relu, "tflm", "reference"),
     "LEAKY_RELU": rule_kernels(LeakyRelu, "tflm", "reference", "xnnpack") | {"signed": TableKernel(signed_leaky_relu)},
-    "LOGISTIC": rule_kernels(Logistic, "tflm", "reference", "xnnpack", "tinymind"),
+    "LOGISTIC": rule_kernels(Logistic, "tflm", "reference", "xnnpack", "tinymind") | {
+        "x in float64": TableKernel(logistic_of_float64)},
     "TANH": rule_kernels(Tanh, "tflm", "reference", "xnnpack"),
     "HARD_SWISH": rule_kernels(HardSwish, "tflm", "reference"),
     "REQUANTIZE": rule_kernels(Quantize, "tflm", "ruy", "xnnpack") | {"up": TableKernel(tables.requantize_up)},
@@ -195,3 +214,40 @@ def test_every_runtime_follows_its_rule_where_any_two_kernels_part(name):
     own = [(runtime, candidate) for runtime, rule in FOLLOWS.items() for candidate, kernel in
            (kernels | {"its rule": None}).items() if kernel in (None, RULES[rule].kernel(hunted[0]))]
     assert unrefuted == own
+
+
+def at(scale, zero_point=3):
+    return Affine(float(np.float32(scale)), zero_point)
+
+
+EXTREMES = [
+    Add(at(2**-33, -128), at(1), at(1, 100)), Add(at(200, 127), at(190), at(1, -100)), Sub(at(300), at(1), at(1)),
+    Mul(at(1, -128), at(1), at(1 / 300, 100)), Mul(at(1), at(1), at(2**33)), Logistic(at(7.7, -128)),
+    LeakyRelu(at(300), at(1), -0.3), LeakyRelu(at(1), at(1), 0.0), LeakyRelu(at(1), at(1), -200.0),
+    HardSwish(at(1e-3), at(1)), HardSwish(at(127), at(1)), Quantize(at(2**20), at(1)), Quantize(at(2**-20), at(1)),
+    Softmax(at(1000)), Softmax(at(2**-25.9))]
+
+
+@pytest.mark.parametrize("op", EXTREMES, ids=lambda op: op.name)
+def test_rules_hold_at_the_ends_of_the_range_of_scales(op):
+    for runtime, rule in FOLLOWS.items():
+        assert same(asked(RULES[rule].kernel(op), op), told(runtime, op)).all(), runtime
+
+
+BEYOND = [
+    ("ruy", Add(at(2**19), at(1), at(1)), None, "ends TensorFlow Lite's built-in kernels; take a larger output scale"),
+    ("xnnpack", Mul(at(1, -128), at(1, -128), at(2**-16)), None, "wrap around beyond 32 bits"),
+    ("xnnpack", HardSwish(at(128), at(1)), None, "below 128 times the output's"),
+    ("tflm", Tanh(at(2**-29), at(1 / 128)), None, "must be 3.72529e-09 or more"),
+    ("tflm", Relu(at(2**-30), at(1), 6.0), None, "take a larger input scale"),
+    ("tflm", Softmax(at(2**-26)), None, "end the process unless the product is above 1.49012e-08"),
+    ("reference", Softmax(at(0.1)), [np.zeros((1, 1, 512), np.int8)], "add up to 512; from 512 on"),
+    ("xnnpack", Quantize(None, at(0.5)), [np.float32([[[1, np.nan]]])], "a code of nan: at scale 0.5"),
+    ("tflm", Quantize(None, at(0.5)), [np.float32([[[1, -2e9]]])], "finite numbers below 1.07e+09 in size")]
+
+
+@pytest.mark.parametrize("rule, op, x, sentence", BEYOND, ids=lambda part: getattr(part, "name", ""))
+def test_what_runtimes_have_no_answer_to_is_refused_in_a_sentence(rule, op, x, sentence):
+    kernel = RULES[rule].kernel(op)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        kernel(op, *x) if x else asked(kernel, op)

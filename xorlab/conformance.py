@@ -94,18 +94,18 @@ WORDS = {
         "xnnpack": _256THS},
     "LOGISTIC": {
         "tflm": "in fixed point: gemmlowp's exponential and reciprocal",
-        "reference": "a table made in float32, ties away from zero",
-        "xnnpack": "a table made in float64 and brought to float32, ties to the even neighbour"},
+        "reference": "a table made in float32, with the C library's expf; ties away from zero",
+        "xnnpack": "a table made in float64 of numbers in float32; then float32, ties to the even neighbour"},
     "TANH": {
         "tflm": "in fixed point: gemmlowp's exponential and reciprocal",
-        "reference": "a table made in float32, ties away from zero",
-        "xnnpack": "a table made in float64 and brought to float32, ties to the even neighbour"},
+        "reference": "a table of the C library's tanhf; ties away from zero",
+        "xnnpack": "a table of the C library's tanhf; the zero point is added in float32, ties to the even neighbour"},
     "HARD_SWISH": {
         "tflm": "in 16 bits; factors made in float64",
         "reference": "in 16 bits; factors made in float32"},
     "SOFTMAX": {
         "tflm": "in fixed point: gemmlowp's exponential and reciprocal",
-        "ruy": "exponentials from a table in float32, added up in their order; ties away from zero"},
+        "ruy": "a table of the C library's expf, added up in order in float32; ties away from zero"},
 }
 
 
@@ -145,6 +145,7 @@ class Report(Tabular):
         rows = tuple((row, *(self._cell(row, runtime) for runtime in asked), f"{self.codes[row]:,}")
                      for row in self.differing)
         return Table(("follows", *asked, "codes"), rows, (
+            "One sample a call, one thread.",
             "A way is called after the first rule that has it; no code differs from it.",))
 
     def _cell(self, row, runtime):

@@ -164,7 +164,7 @@ def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
     first = compare.origins(a, b, plane.q)
     title = title or _slice_title(f"where {a.rule} and {b.rule} part", inputs)
     counts = [np.count_nonzero(first == i) for i in range(len(a.steps))]
-    kinds = [f"operator {i}, {type(step).__name__.lower()}: {n:,}"
+    kinds = [f"operator {i}, {step.name}: {n:,}"
              for i, (step, n) in enumerate(zip(a.steps, counts, strict=True), 1)]
     ax = _code_axes(ax, title, plane)
     if len(plane.labels) == 1:

@@ -156,7 +156,7 @@ class IntegerGraph:
         """
         made = [[_rows(piece.tensors[end.tensor], piece) for end in self.outputs]
                 for piece in self._pieces(q, batch, sums=False)]
-        rows = tuple(_row_each(np.concatenate(parts)) for parts in zip(*made, strict=True))
+        rows = tuple(_row_each(_joined(parts)) for parts in zip(*made, strict=True))
         return rows[0] if len(rows) == 1 else rows
 
     def trace(self, q, batch: int | None = None) -> list[Step]:
@@ -165,7 +165,7 @@ class IntegerGraph:
 
         def whole(kept, tensor):
             parts = [_rows(getattr(piece, kept)[tensor], piece) for piece in pieces if tensor in getattr(piece, kept)]
-            return np.concatenate(parts) if parts else None
+            return _joined(parts) if parts else None
 
         return [Step(node.operator.name, whole("tensors", node.output), whole("sums", node.output))
                 for node in self.nodes]
@@ -284,6 +284,14 @@ def _rows(x, piece):
         return x
     x = x.reshape(-1, *x.shape[2:])
     return x[: len(x) - piece.dropped]
+
+
+def _joined(parts):
+    """Return what several calls made as one array."""
+    if len({part.shape[1:] for part in parts}) > 1:         # it has no row for each sample, and the last call had fewer
+        raise ValueError("a call makes a tensor without a row for each sample, and the last call has fewer samples; "
+                         "take a batch that divides the number of samples")
+    return np.concatenate(parts)
 
 
 def _row_each(out):

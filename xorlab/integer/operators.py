@@ -15,6 +15,7 @@ from xorlab.integer.affine import SIGMOID_CODES, Affine
 CEILINGS = {"NONE": math.inf, "RELU": math.inf, "RELU6": 6.0}           # fused activation -> where it cuts the output
 PADDINGS = ("SAME", "VALID")
 LARGEST_CODE, LARGEST_INPUT = 128, 255      # without its sign: of a code, and of a code minus its zero point
+LONGEST_STEP = 1024                         # of a window: what padding adds around it has to fit into memory
 FLOAT32_EXACT = 2**24                       # whole numbers up to it, without their sign, are float32 numbers
 
 
@@ -156,6 +157,9 @@ class _Window(Operator):
             raise ValueError(f"it takes pictures (n, height, width, channels), got shape {shape}")
         if self.padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {self.padding}")
+        for called, pair in (("window", self.reach()), ("stride", self.stride), ("dilation", self.dilation)):
+            if not all(1 <= length <= LONGEST_STEP for length in pair):
+                raise ValueError(f"its {called} must lie in 1..{LONGEST_STEP} down and across, got {pair}")
         made = [spread(size, window, stride, dilation, self.padding) for size, window, stride, dilation in zip(
             shape[1:3], self.reach(), self.stride, self.dilation, strict=True)]
         if min(size for size, _ in made) < 1:
@@ -235,7 +239,8 @@ class _Pool(_Fused, _Window):
 
     def shape(self, *shapes):
         (shape,) = shapes
-        return (shape[0], *self.extent(shape), shape[3])
+        extent = self.extent(shape)
+        return (shape[0], *extent, shape[3])
 
 
 @dataclass(frozen=True)
@@ -324,7 +329,8 @@ class Reshape(Operator):
         (shape,) = shapes
         known = math.prod(length for length in self.target if length != -1)
         free = self.target.count(-1)
-        if free > 1 or (math.prod(shape) % known if free and known else math.prod(shape) != known):
+        fits = math.prod(shape) % known == 0 if free and known else math.prod(shape) == known
+        if free > 1 or min(self.target, default=1) < -1 or not fits:
             raise ValueError(f"a tensor of shape {shape} cannot become one of shape {self.target}")
         return tuple(math.prod(shape) // known if length == -1 else length for length in self.target)
 

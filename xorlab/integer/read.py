@@ -1,4 +1,6 @@
 """From a TFLite file's operators to ours: every option looked at, every tensor checked, whatever is left refused."""
+import math
+
 import numpy as np
 
 from xorlab import tflite_file
@@ -54,6 +56,13 @@ class Reader:
             raise ValueError(f"its option {name} is missing")
         return self.op.options[name]
 
+    def real(self, name: str) -> float:
+        """Return an option that is a finite float32."""
+        number = float(np.float32(self.option(name)))
+        if not math.isfinite(number):
+            raise ValueError(f"its option {name} is {number}")
+        return number
+
     def pair(self, down: str, across: str) -> tuple:
         """Return two options as (down, across)."""
         return int(self.option(down)), int(self.option(across))
@@ -91,6 +100,13 @@ def line_of(tensor: tflite_file.Tensor) -> Affine:
         return Affine(float(tensor.scales[0]), int(tensor.zero_points[0]))
     except ValueError as error:
         raise ValueError(f"{called(tensor)}: {error}") from None
+
+
+def axis_of(number: int, rank: int) -> int:
+    """Return an axis, which a file may count from the last one back, as counted from 0."""
+    if not -rank <= number < rank:
+        raise ValueError(f"it names axis {number} of a tensor with {rank} axes")
+    return int(number) % rank
 
 
 def _fully_connected(r):
@@ -132,7 +148,7 @@ def _pool(kind):
 
 def _mean(r):
     rank = len(r.tensor(0).shape)
-    axes = sorted({int(axis) % rank for axis in np.atleast_1d(r.constant(1))})
+    axes = sorted({axis_of(axis, rank) for axis in r.constant(1).ravel()})
     return operators.Mean(axes=tuple(axes), keep_dims=bool(r.option("keepDims")), input=r.line(), output=r.output)
 
 
@@ -143,8 +159,11 @@ def _binary(kind):
 
 
 def _pad(r):
-    margins = tuple(tuple(map(int, pair)) for pair in r.constant(1))
-    return operators.Pad(margins=margins, input=r.line(), output=r.output)
+    margins = r.constant(1)
+    if margins.shape != (len(r.tensor(0).shape), 2) or margins.min(initial=0) < 0:
+        raise ValueError(f"its margins are {margins.tolist()}; a pair from 0 for each of the "
+                         f"{len(r.tensor(0).shape)} axes is needed")
+    return operators.Pad(margins=tuple(map(tuple, margins.tolist())), input=r.line(), output=r.output)
 
 
 def _reshape(r):
@@ -157,12 +176,12 @@ def _reshape(r):
     else:
         target = r.op.options.get("newShape")
         target = r.target.shape if target is None else target
-    return operators.Reshape(target=tuple(map(int, np.atleast_1d(target))), input=before, output=after)
+    return operators.Reshape(target=tuple(map(int, np.ravel(target))), input=before, output=after)
 
 
 def _concatenation(r):
-    axis = int(r.option("axis"))
-    return operators.Concatenation(axis=axis % max(len(r.target.shape), 1), output=r.output, activation=r.op.activation,
+    axis = axis_of(r.option("axis"), len(r.target.shape))
+    return operators.Concatenation(axis=axis, output=r.output, activation=r.op.activation,
                                    inputs=tuple(r.line(i) for i in range(len(r.indices))))
 
 
@@ -183,11 +202,11 @@ def _unary(kind, **more):
 
 
 def _leaky_relu(r):
-    return operators.LeakyRelu(input=r.line(), output=r.output, alpha=float(np.float32(r.option("alpha"))))
+    return operators.LeakyRelu(input=r.line(), output=r.output, alpha=r.real("alpha"))
 
 
 def _softmax(r):
-    return operators.Softmax(input=r.line(), output=r.output, beta=float(np.float32(r.option("beta"))))
+    return operators.Softmax(input=r.line(), output=r.output, beta=r.real("beta"))
 
 
 READERS = {
@@ -213,6 +232,10 @@ def read(op: tflite_file.Operator, graph: tflite_file.Graph, number: int, path) 
         if len(op.outputs) != 1:
             raise ValueError(f"it has {len(op.outputs)} outputs, and needs 1")
         reader = Reader(op, graph, path)
+        reader.tensor(0)
+        for tensor in (graph.tensors[i] for i in (*reader.indices, *op.outputs)):
+            if min(tensor.shape, default=1) < 1:
+                raise ValueError(f"{called(tensor)} has shape {tensor.shape}, which holds no number")
         made = READERS[op.name](reader)
         _check_shape(made, reader)
         return made

@@ -5,7 +5,7 @@ from xorlab.integer.explain.parts import Output, Told, less, of_sample, table_of
 from xorlab.integer.explain.scaled import cut, divided_away, high_product, rounded_away
 from xorlab.integer.explain.tables import unary
 from xorlab.integer.fixed_point import fixed_point_exp, fixed_point_reciprocal, quantize_multiplier
-from xorlab.integer.kernels import ends, softmax
+from xorlab.integer.kernels import ends, libm, softmax
 
 
 def quantize(out: Output) -> Told:
@@ -51,7 +51,7 @@ def shares(out: Output) -> Told:
 
 def _in_float32(op, below, at):
     scale = -np.float32(op.input.scale) * np.float32(op.beta)
-    exps = [np.float32(np.exp(np.float64(scale * np.float32(down)))) for down in below]
+    exps = libm.exp(scale * np.float32(below))
     total = np.float32(0)
     for exp in exps:                                            # in their order: each addition rounds
         total = total + exp

@@ -34,8 +34,10 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self):
-        inputs = "" if self.inputs is None else self.inputs._repr_html_()
-        return f"<p>{escape(self.title)}</p>{inputs}<pre>{escape(chr(10).join(self.working))}</pre>"
+        if self.inputs is None:
+            return f"<pre>{escape(str(self))}</pre>"
+        working = escape("\n".join(self.working))
+        return f"<p>{escape(self.title)}</p>{self.inputs._repr_html_()}<pre>{working}</pre>"
 
 
 @dataclass(frozen=True)

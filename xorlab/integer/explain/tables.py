@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from xorlab.integer.explain.parts import Output, Told, of_sample, table_of
-from xorlab.integer.explain.scaled import WORKED, cut, divided_away, divided_up, kept, rounded_away, twice
+from xorlab.integer.explain.scaled import WORKED, cut, divided_away, divided_up, high_product, kept, rounded_away
 from xorlab.integer.fixed_point import fixed_point_logistic, fixed_point_tanh, quantize_multiplier
-from xorlab.integer.kernels import tables
+from xorlab.integer.kernels import libm, tables
 from xorlab.integer.kernels.arithmetic import Either
 from xorlab.integer.kernels.ends import QuantizeKernel
 from xorlab.integer.kernels.scaling import AWAY, UP, highest_away
@@ -106,9 +106,7 @@ def _xnnpack_leaky_relu(op, c):
 def _sigmoid(op, c):
     """Return (x, its sigmoid), float32."""
     x = np.float32(op.input.scale) * np.float32(c)
-    with np.errstate(over="ignore"):
-        exp = np.float32(np.exp(-np.float64(x)))
-    return x, np.float32(1) / (np.float32(1) + exp)
+    return x, np.float32(1) / (np.float32(1) + libm.exp(-x)[()])
 
 
 def _litert_logistic(op, c):
@@ -129,7 +127,7 @@ def _tinymind_logistic(op, c):
 
 
 def _xnnpack_logistic(op, c):
-    x = op.input.scale * c
+    x = min(op.input.scale * c, 700.0)              # beyond it exp is infinite
     sigmoid = np.float32(np.exp(x) / (1 + np.exp(x)))
     real = sigmoid * np.float32(256) - np.float32(128)
     steps = round(float(real))
@@ -141,37 +139,41 @@ def _in_fixed_point(name, function, power, zero_point) -> Callable:
     """power : of 2, by which the function's 31 fraction bits are divided.  zero_point : taken for granted."""
     def told(op, c):
         multiplier, shift = quantize_multiplier(op.input.scale * 2**27)
-        radius = (15 << 27) >> shift if shift >= 0 else (15 << 27) << -shift
+        radius = (15 << 27) >> shift
         if abs(c) >= radius:
             code = 127 if c > 0 else -128
             return [f"{c} is {radius} or more from 0, where the {name} is at its end: code {code}"], code
-        scaled, x = twice(AWAY, c, multiplier, shift)
+        x = high_product(c << shift, multiplier)
         value = int(function(np.int64(x)))
         steps = divided_away(value, power)
         last, code = cut(steps, zero_point)
-        return [f"{scaled}: {x} / 2^27 = {x / 2**27:.6g}", f"its {name} in whole numbers: {value} / 2^31 = "
-                f"{value / 2**31:.8f}", f"{value} / 2^{power} = {value / 2**power:.5f}, ties away from zero -> {steps}",
-                last], code
+        return [f"{c} * 2^{shift} * {multiplier} / 2^31 -> {x}, which stands for {x} / 2^27 = {x / 2**27:.6g}",
+                f"its {name} in whole numbers: {value} / 2^31 = {value / 2**31:.8f}",
+                f"{value} / 2^{power} = {value / 2**power:.5f}, ties away from zero -> {steps}", last], code
     return told
 
 
-def _litert_tanh(op, c):
+def _tanh(op, c):
+    """Return (how tanh comes out in output steps, that), float32."""
     x = np.float32(op.input.scale) * np.float32(c)
-    tanh = np.float32(np.tanh(np.float64(x)))
-    real = tanh * (np.float32(1) / np.float32(op.output.scale))
+    tanh = libm.tanh(x)[()]
+    steps = tanh * (np.float32(1) / np.float32(op.output.scale))
+    return f"tanh({x:.6g}) = {tanh:.8f}, in output steps {steps:.5f}", steps
+
+
+def _litert_tanh(op, c):
+    line, real = _tanh(op, c)
     steps = rounded_away(real)
     last, code = cut(steps, op.output.zero_point)
-    return [f"tanh({x:.6g}) = {tanh:.8f}, in output steps {real:.5f}, ties away from zero -> {steps}", last], code
+    return [f"{line}, ties away from zero -> {steps}", last], code
 
 
 def _xnnpack_tanh(op, c):
-    x = op.input.scale * c
-    tanh = np.tanh(x)
-    real = np.float32(tanh * np.float64(np.float32(1) / np.float32(op.output.scale)) + op.output.zero_point)
-    steps = round(float(real))
+    line, real = _tanh(op, c)
+    moved = real + np.float32(op.output.zero_point)
+    steps = round(float(moved))
     last, code = kept(steps)
-    return [f"tanh({x:.6g}) = {tanh:.8f}, in output steps {op.output.zero_point:+d}: {real:.5f}, ties to even -> "
-            f"{steps}", last], code
+    return [f"{line}, {op.output.zero_point:+d} = {moved:.5f}, ties to even -> {steps}", last], code
 
 
 def _hard_swish(to_output, to_share) -> Callable:

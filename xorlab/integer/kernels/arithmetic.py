@@ -4,6 +4,7 @@ LiteRT's built-in kernels have two tables, one for the vectors of the processor 
 counts depends on how the two shapes are broadcast.
 """
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,9 @@ from xorlab.integer.kernels.scaling import AWAY, EVEN, highest_even, to_codes, t
 from xorlab.integer.operators import Add, Mul, Sub
 
 HEADROOM = 20                       # bits by which an addend is shifted up before it is scaled
-TABLES_KEPT = 64                    # of 64 KiB each
+# which axes LiteRT takes together, from the innermost outwards, by the lengths a and b that the operands have there
+FIVE_GROUPS = (operator.eq, lambda a, b: a == 1, operator.eq, lambda a, b: b == 1, operator.eq)
+_table = lru_cache(maxsize=64)      # tables that were made last are kept, 64 KiB each
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def innermost_run(first: tuple, second: tuple) -> tuple[int | None, bool]:
     if inner[1] == 1:                                           # the one that is broadcast innermost comes first
         pairs = [pair[::-1] for pair in pairs]
     groups = []
-    for fits in (_equal, _first_is_one, _equal, _second_is_one, _equal):
+    for fits in FIVE_GROUPS:
         length = 1
         while pairs and fits(*pairs[-1]):
             length *= max(pairs.pop())
@@ -92,27 +95,10 @@ def innermost_run(first: tuple, second: tuple) -> tuple[int | None, bool]:
     return (groups[0], False) if groups[0] > 1 else (groups[1], True)
 
 
-def _equal(a, b):
-    return a == b
-
-
-def _first_is_one(a, b):
-    return a == 1
-
-
-def _second_is_one(a, b):
-    return b == 1
-
-
 def _centred(op):
     """Return the codes less their zero points as a column and as a row, int64 (256, 1) and (1, 256)."""
     codes = CODES.astype(np.int64)
     return (codes - op.input.zero_point)[:, None], (codes - op.other.zero_point)[None, :]
-
-
-def _table(made: Callable) -> Callable:
-    """Return a function that keeps the tables it has made last."""
-    return lru_cache(maxsize=TABLES_KEPT)(made)
 
 
 def _sum_of(op, first, second):

@@ -17,11 +17,9 @@ class Rounding:
     prepared(factors, shape) : of factors (1,) or (units,) a function from sums of a shape (n, ..., units), or fewer
     rows than n, whole numbers in any dtype, to as many steps, whole numbers. It answers in an array of its own, which
     its next call writes over: fresh memory for every block takes longer than the arithmetic.
-    working(acc, factor) : one product in words, up to its last rounding.
     """
     name: str
     prepared: Callable
-    working: Callable
 
     def __repr__(self):
         return f"<rounding {self.name}>"
@@ -140,33 +138,11 @@ def _in_float32(factors, shape):
     return steps
 
 
-def _working_twice(ties):
-    def working(acc, factor):
-        multiplier, shift = quantize_multiplier(factor)
-        product = int(high_product(acc, np.int64(multiplier), np.int64(shift)))
-        left, right = max(shift, 0), max(-shift, 0)
-        shifted = f"{acc}" if left == 0 else f"{acc} * 2^{left}"
-        return (f"{shifted} * {multiplier} / 2^31 = {(acc << left) * multiplier / 2**31:.5f} -> {product}, "
-                f"/ 2^{right} = {product / 2**right:.5f}, ties {ties}")
-    return working
-
-
-def _working_once(acc, factor):
-    multiplier, shift = quantize_multiplier(factor)
-    return f"{acc} * {multiplier} / 2^{31 - shift} = {acc * multiplier / 2.0 ** (31 - shift):.5f}, ties up"
-
-
-def _working_in_floats(ties):
-    def working(acc, factor):
-        return f"{acc} * {factor:.9g} = {float(acc * factor):.5f}, ties {ties}"
-    return working
-
-
-AWAY = Rounding("twice, ties away from zero", _in_integers(twice_away, _away), _working_twice("away from zero"))
-UP = Rounding("twice, ties up", _in_integers(twice_up, _up), _working_twice("up"))
-ONCE = Rounding("once, ties up", _in_integers(once, _not), _working_once)
-REAL = Rounding("in float64, ties away from zero", _in_float64, _working_in_floats("away from zero"))
-EVEN = Rounding("in float32, ties to even", _in_float32, _working_in_floats("to even"))
+AWAY = Rounding("twice, ties away from zero", _in_integers(twice_away, _away))
+UP = Rounding("twice, ties up", _in_integers(twice_up, _up))
+ONCE = Rounding("once, ties up", _in_integers(once, _not))
+REAL = Rounding("in float64, ties away from zero", _in_float64)
+EVEN = Rounding("in float32, ties to even", _in_float32)
 
 
 def highest_away(line, ceiling: float) -> int:

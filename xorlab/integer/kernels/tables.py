@@ -60,9 +60,8 @@ def tinymind_logistic(op):
 
 
 def xnnpack_logistic(op):
-    x = np.minimum(np.float64(np.float32(op.input.scale)) * _centred(op), 700)      # beyond it exp is infinite
-    sigmoid = np.exp(x) / (1 + np.exp(x))
-    return np.clip(np.rint(np.float32(sigmoid) * 256 - 128), -128, 127)
+    exp = np.exp(np.minimum(op.input.dequantize(CODES).astype(np.float64), 700))       # beyond it exp is infinite
+    return np.clip(np.rint((exp / (1 + exp)).astype(np.float32) * 256 - 128), -128, 127)
 
 
 def tflm_logistic(op):
@@ -147,7 +146,6 @@ def requantize_up(op):
 
 
 def xnnpack_requantize(op):
-    """XNNPACK's table, or LiteRT's built-in kernel's last codes: see `xnnpack_requantizes`."""
     return _in_range(op, _in_256ths(_centred(op), _ratio_in_float32(op)))
 
 
