@@ -675,6 +675,6 @@ def test_the_demo_reports_a_net_that_did_not_learn(tmp_path, capsys):
     (["--reference", "xor"], "there are relu-2-4-1"), (["--out", __file__], "cannot write")])
 def test_bad_arguments_of_the_demo_get_one_sentence(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["demo", *arguments]) == 1
+    assert cli.main(["demo", *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error and len(error.splitlines()) == 1

@@ -1,12 +1,19 @@
 """`xorlab inspect` and `xorlab compare`: any file on any runtime, against the runtimes themselves."""
+import doctest
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import combinations
+
 import graph_files
 import made_files
 import numpy as np
 import pytest
 
-from xorlab import models
-from xorlab.integer import operators
-from xorlab.integer.affine import Affine
+from xorlab import cli, conformance, models, ports, predictors, report
+from xorlab import compare as comparing
+from xorlab.integer import IntegerGraph, operators
+from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.write import content_of
 from xorlab.report import asked
 
@@ -152,10 +159,284 @@ def test_a_runtime_that_cannot_run_a_file_says_why_in_one_sentence(tmp_path):
 
 
 def test_a_reference_net_gives_the_same_codes_as_its_predictor():
-    from xorlab import predictors
-
     path = models.reference_file("relu-2-4-1", "int8.tflite")
     file = asked.File.read(path)
     (x,) = (inputs := asked.inputs_of(file)).arrays
     (out,) = asked.ask(file, "builtin", inputs.arrays).outputs
     assert np.array_equal(out.ravel(), predictors.from_tflite(path, "builtin").codes(x[:, 0]))
+
+
+# --- inspect
+
+def test_inspect_tells_of_a_reference_net_what_stands_in_it_and_who_runs_it():
+    path = models.reference_file("relu-2-4-1", "int8.tflite")
+    made, graph = report.inspect(path), IntegerGraph.from_tflite(path)
+    assert made.parameters == 2 * 4 + 4 + 4 + 1 and made.size == made.account.total == path.stat().st_size
+    assert made.runtimes == {runtime: "" if runtime in INSTALLED else made.runtimes[runtime]
+                             for runtime in predictors.RUNTIMES}
+    assert made.uncomputed == "" and (made.arena is None) == ("tflm" not in INSTALLED)
+    (entry,) = made.inputs
+    low, high = graph.inputs[0].affine.dequantize([-128, 127])
+    assert asked.real_range(entry.affine) == (pytest.approx(low), pytest.approx(high))
+    rows = made.operators().rows
+    assert [row[1] for row in rows] == ["RESHAPE", "FULLY_CONNECTED", "RESHAPE", "FULLY_CONNECTED", "LOGISTIC"]
+    assert rows[1] == ("1", "FULLY_CONNECTED", "1x2", "4x2, 4", "1x4", "int8", "RELU")
+
+
+def test_inspect_is_text_of_100_columns_whatever_the_names():
+    made = report.inspect(models.reference_file("sigmoid-2-3-1", "int8.tflite"))
+    text = str(replace(made, inputs=tuple(replace(port, name="n" * 300) for port in made.inputs),
+                       uncomputed="a reason of many words " * 20))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "nnn..." in text and "n" * 300 in replace(made, inputs=tuple(
+        replace(port, name="n" * 300) for port in made.inputs)).page()
+
+
+def test_inspect_gives_each_runtimes_own_reason(tmp_path):
+    path = saved(tmp_path, with_a_custom_operator().content())
+    made = report.inspect(path)
+    assert made.runtimes["xnnpack"] == ("it is not a model that LiteRT (xnnpack) can run: Encountered unresolved "
+                                        "custom op: Ours.")
+    assert all(made.runtimes.values()) and made.arena is None
+    assert made.uncomputed.startswith("operator 0, CUSTOM Ours into tensor y is not supported")
+    assert str(path) not in str(made) and "from_tflite" not in str(made)
+
+
+def with_a_custom_operator(name="y"):
+    made = made_files.Maker()
+    x, y = made.tensor(name="x"), made.tensor(name=name)
+    made.operator("CUSTOM", [x], [y])
+    made.model.operatorCodes[0].customCode = "Ours"
+    return made.ends([x], [y])
+
+
+def test_inspect_names_state_and_a_crash(tmp_path):
+    kept = report.inspect(saved(tmp_path, made_files.remembering().content()))
+    assert "Kept from one call to the next, and cleared before each one here: tensor memory." in str(kept)
+    assert "SVDF" in str(kept) and not any(kept.runtimes[runtime] for runtime in INSTALLED)
+    crashing = report.inspect(saved(tmp_path, made_files.depthwise_without_bias().content()))
+    assert "it crashes LiteRT" in crashing.runtimes["builtin"] and "no: it crashes" in str(crashing)
+
+
+def test_options_are_said_in_the_formats_words(tmp_path):
+    pool = operators.AveragePool2D(window=(3, 2), stride=(2, 1), padding="SAME", input=LINE, output=LINE,
+                                   activation="RELU6")
+    made = report.inspect(saved(tmp_path, content_of(graph_files.alone(pool, (1, 8, 8, 4)))))
+    assert made.operators().rows == (("0", "AVERAGE_POOL_2D", "1x8x8x4", "-", "1x4x8x4", "int8",
+                                      "RELU6, stride 2x1, window 3x2, SAME"),)
+
+
+# --- compare
+
+def test_compare_counts_what_the_runtimes_answer_otherwise(tmp_path):
+    path = conformance.file_of("MUL")
+    made = report.compare(path, samples=40, seed=5)
+    file = asked.File.read(path)
+    arrays = asked.inputs_of(file, samples=40, seed=5).arrays
+    theirs = {runtime: [out.astype(int) for out in graph_files.answers(file.content, runtime, arrays)]
+              for runtime in INSTALLED}
+    assert not made.agree and [(pair.output, {pair.a, pair.b}) for pair in made.pairs] == [
+        (port.name, set(pair)) for port in file.outputs for pair in combinations(made.answers, 2)]
+    assert set(made.answers) == set(INSTALLED)
+    anywhere = np.zeros(40, bool)
+    for pair in made.pairs:
+        output = [port.name for port in file.outputs].index(pair.output)
+        steps = np.abs(theirs[pair.a][output] - theirs[pair.b][output])
+        by_input = steps.reshape(40, -1).max(axis=1)
+        assert (pair.differing, pair.numbers, pair.largest_step) == (
+            (by_input > 0).sum(), (steps > 0).sum(), steps.max())
+        assert by_input[pair.worst] == steps.max() and not (by_input[: pair.worst] == steps.max()).any()
+        anywhere |= by_input > 0
+    assert made.differing == anywhere.sum()
+    together = {runtime: number for number, group in enumerate(made.alike()) for runtime in group}
+    apart = {frozenset((pair.a, pair.b)) for pair in made.pairs if pair.differing}
+    for a, b in combinations(INSTALLED, 2):
+        assert (together[a] != together[b]) == (frozenset((a, b)) in apart)
+    first, second = made.matrix().rows[0][0], made.matrix().header[2]
+    assert made.matrix().rows[0][2] == f"{made.pairs[0].differing:,}" and (first, second) == (
+        made.pairs[0].a, made.pairs[0].b)
+
+
+def test_compare_counts_as_agreement_does():
+    path = models.reference_file("relu-2-4-1", "int8.tflite")
+    made = report.compare(path, among=("builtin", "reference"))
+    expected = comparing.agreement(*(predictors.from_tflite(path, runtime) for runtime in ("builtin", "reference")))
+    (pair,) = made.pairs
+    assert (pair.differing, pair.largest_step, pair.other_class, pair.by_tie) == (
+        expected.differing, expected.largest_step, expected.other_class, expected.by_tie)
+    assert made.inputs.words == "all 65,536 inputs" and pair.differing > 0
+
+
+def answers_of(folder, *answers, line=None, shape=(1, 3)):
+    """Return a Comparison of runtimes that gave these answers, without running any."""
+    port = ports.Port("y", "y", answers[0].dtype, shape, line, made=shape)
+    path = models.reference_file("relu-2-4-1", "int8.tflite")
+    made = report.compare(path, samples=len(answers[0]), among=("builtin", "reference"))
+    names = ("xnnpack", "builtin", "reference")[: len(answers)]
+    pair_of = sys.modules["xorlab.report.compare"]._pair
+    pairs = tuple(pair_of(port, *pair, *(answers[names.index(name)] for name in pair))
+                  for pair in combinations(names, 2))
+    return replace(made, outputs=(port,), answers={name: (x,) for name, x in zip(names, answers, strict=True)},
+                   pairs=pairs)
+
+
+def test_a_class_is_the_place_of_the_largest_and_ties_are_told(tmp_path):
+    one, other = np.int8([[[5, 1, 2]], [[4, 4, 0]], [[0, 0, 9]]]), np.int8([[[1, 5, 2]], [[3, 4, 0]], [[0, 0, 8]]])
+    made = answers_of(tmp_path, one, other)
+    (pair,) = made.pairs
+    assert (pair.differing, pair.numbers, pair.largest_step, pair.worst, pair.other_class, pair.by_tie) == (
+        3, 4, 4, 0, 2, 1)
+    assert "2 (1 tied)" in str(made) and "the place of the largest of 3 numbers" in str(made)
+
+
+def test_one_number_names_a_class_only_as_a_probability(tmp_path):
+    one, other = (np.int8(codes).reshape(-1, 1, 1) for codes in ([10, -10], [-10, -10]))
+    (pair,) = answers_of(tmp_path, one, other, line=SIGMOID_CODES, shape=(1, 1)).pairs
+    assert pair.other_class == 1
+    (pair,) = answers_of(tmp_path, one, other, line=LINE, shape=(1, 1)).pairs
+    assert pair.other_class is None
+
+
+def test_floats_are_compared_as_they_are_and_nan_is_nan(tmp_path):
+    one, other = np.float32([[1, np.nan]]), np.float32([[1, np.nan]])
+    assert answers_of(tmp_path, one, other, shape=(2,)).agree
+    other = np.float32([[np.nextafter(np.float32(1), np.float32(2)), np.nan]])
+    (pair,) = answers_of(tmp_path, one, other, shape=(2,)).pairs
+    assert pair.differing == 1 and pair.largest_step == pytest.approx(1.19e-7, rel=0.01)
+    other = np.float32([[1, 2]])
+    (pair,) = answers_of(tmp_path, one, other, shape=(2,)).pairs
+    assert pair.differing == 1 and pair.largest_step == np.inf
+
+
+def test_compare_shows_every_output_and_who_is_left_out(tmp_path):
+    made = report.compare(mixed(tmp_path))
+    assert made.agree and "Output out (tensor real)\nAll answer alike." in str(made)
+    assert "Output positive\nAll answer alike." in str(made)
+    crashing = saved(tmp_path, made_files.depthwise_without_bias().content(), "crash.tflite")
+    try:
+        made = report.compare(crashing)
+    except ValueError as error:             # where only one runtime is left
+        assert "two are needed to compare" in str(error) and "crashes" in str(error)
+    else:
+        assert made.left_out and "left out: it crashes LiteRT" in str(made)
+
+
+def test_answers_that_never_change_are_said_not_to_tell_much(tmp_path):
+    same = np.zeros((4, 1, 3), np.int8)
+    assert "every input gets one and the same answer" in str(answers_of(tmp_path, same, same))
+
+
+# --- the commands
+
+def exit_and_words(capsys, *arguments):
+    status = cli.main([str(argument) for argument in arguments])
+    words = capsys.readouterr()
+    return status, words.out, words.err
+
+
+def test_the_exit_status_of_compare_is_the_verdict(capsys, tmp_path):
+    same = models.reference_file("relu-2-4-1", "int8.tflite")
+    status, out, err = exit_and_words(capsys, "compare", same, "--runtimes", "xnnpack,reference")
+    assert (status, err) == (0, "") and "all 2 runtimes answer alike on 65,536 inputs" in out
+    status, out, _ = exit_and_words(capsys, "compare", conformance.file_of("MUL"), "--samples", "20", "--seed", "1",
+                                    "--html", tmp_path / "out.html")
+    assert status == 1 and "do not answer alike on" in out and f"Wrote {tmp_path / 'out.html'}" in out
+    assert "a sample of 20 inputs, seed 1" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    np.save(tmp_path / "x.npy", np.int8([[1, 2]]))
+    status, out, _ = exit_and_words(capsys, "compare", same, "--inputs", tmp_path / "x.npy", "--runtimes",
+                                    "reference,xnnpack")
+    assert status == 0 and "1 given input" in out
+
+
+def test_inspect_prints_and_writes_a_page(capsys, tmp_path):
+    path, page = models.reference_file("relu-2-4-1", "int8.tflite"), tmp_path / "new" / "out.html"
+    status, out, err = exit_and_words(capsys, "inspect", path, "--html", page)
+    assert (status, err) == (0, "") and out.startswith(f"int8.tflite: {path.stat().st_size:,} bytes") and page.is_file()
+
+
+def bad_input(name, folder):
+    """Return (arguments, what the sentence says) of a command with bad input."""
+    good = models.reference_file("relu-2-4-1", "int8.tflite")
+    np.save(folder / "wide.npy", np.zeros((4, 3), np.int8))
+    np.save(folder / "real.npy", np.zeros((4, 2)))
+    np.savez(folder / "named.npz", other=np.zeros((4, 2), np.int8))
+    text = saved(folder, b"not a model at all", "notes.tflite")
+    custom = saved(folder, with_a_custom_operator().content(), "custom.tflite")
+    return {
+        "no file": (["inspect", folder / "gone.tflite"], "no TFLite file at"),
+        "no file to compare": (["compare", folder / "gone.tflite"], "no TFLite file at"),
+        "a folder": (["inspect", folder], "no TFLite file at"),
+        "not a model": (["inspect", text], "is not a sound TFLite file"),
+        "not a model to compare": (["compare", text], "is not a sound TFLite file"),
+        "no runtime": (["compare", custom], "runs on none of xnnpack, builtin, reference, tflm, and two are needed"),
+        "shape": (["compare", good, "--inputs", folder / "wide.npy"], "takes shape (n, 2), got (4, 3)"),
+        "type": (["compare", good, "--inputs", folder / "real.npy"], "takes int8 codes, got real numbers"),
+        "name": (["compare", good, "--inputs", folder / "named.npz"], "needs one array, and none is given"),
+        "no inputs": (["compare", good, "--inputs", folder / "gone.npy"], "no file with inputs at"),
+        "no arrays": (["compare", good, "--inputs", text], "holds no arrays"),
+        "several inputs": (["compare", adding(folder), "--inputs", folder / "wide.npy"], "give an X.npz with an array"),
+        "runtime": (["compare", good, "--runtimes", "xnnpack,gpu"], "runtimes must be of xnnpack, builtin"),
+        "one runtime": (["compare", good, "--runtimes", "xnnpack"], "two different runtimes or more"),
+        "samples": (["compare", good, "--samples", "0"], "samples must be a whole number from 1"),
+        "page": (["inspect", good, "--html", __file__ + "/out.html"], "cannot write"),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["no file", "no file to compare", "a folder", "not a model", "not a model to compare",
+                                  "no runtime", "shape", "type", "name", "no inputs", "no arrays", "several inputs",
+                                  "runtime", "one runtime", "samples", "page"])
+def test_bad_input_gets_one_sentence_and_exit_status_2(name, capsys, tmp_path):
+    arguments, says = bad_input(name, tmp_path)
+    status, _, err = exit_and_words(capsys, *arguments)
+    assert status == 2 and says in err and err.startswith("xorlab: ") and len(err.splitlines()) == 1
+
+
+# --- pages
+
+class Reader(HTMLParser):
+    """Collects the tags of a page, and what is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_loads_nothing_and_runs_nothing_whatever_a_file_calls_its_tensors(tmp_path):
+    name = "<script>alert(1)</script>"
+    made = made_files.relu()
+    for tensor in made.graph.tensors:
+        tensor.name = name
+    path = saved(tmp_path, made.content(), "a<b>&.tflite")
+    for result in (report.inspect(path), report.compare(path, samples=2),
+                   report.inspect(saved(tmp_path, with_a_custom_operator(name).content()))):
+        for text in (result.page(), result._repr_html_()):
+            read = Reader(text)
+            assert not read.open and {tag for tag, _ in read.tags} <= {
+                "html", "head", "meta", "title", "style", "body", "h1", "h2", "h4", "div", "p", "b", "table", "thead",
+                "tbody", "tr", "th", "td"}
+            assert not any(key in attrs for _, attrs in read.tags for key in ("src", "href", "onload"))
+        assert "prefers-color-scheme: dark" in result.page() and "http" not in result.page()
+    assert "&lt;script&gt;" in report.inspect(path).page()
+
+
+def test_a_name_of_several_lines_does_not_break_the_text(tmp_path):
+    made = made_files.relu()
+    made.graph.tensors[0].name = "two\nlines\x1b[31m"
+    text = str(report.inspect(saved(tmp_path, made.content())))
+    assert r"two\nlines\x1b[31m" in text and "\x1b" not in text
+
+
+@pytest.mark.parametrize("module", ["xorlab.tflite_bytes", *(f"xorlab.report.{name}" for name in (
+    "asked", "html", "inspect", "compare"))])
+def test_examples_in_docstrings_run(module):
+    done = doctest.testmod(sys.modules[module])
+    assert done.attempted and not done.failed

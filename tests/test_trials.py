@@ -94,7 +94,7 @@ def test_all_runs_every_model_as_it_is_and_quantized(monkeypatch, capsys):
     (["--model", "dense1", "--quantize", "--granularity", "no"], "granularity must be one of per_channel, per_tensor"),
     (["--model", "dense1", "--quantize", "--weight-bits", "1"], "weight_bits must be a whole number from 2 to 8")])
 def test_bad_arguments_get_one_sentence(arguments, says, capsys):
-    assert cli.main(["errors", *arguments]) == 1
+    assert cli.main(["errors", *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error and len(error.splitlines()) == 1
 

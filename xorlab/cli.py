@@ -7,17 +7,22 @@ from xorlab.streams import quiet
 
 
 def main(arguments=None):
-    """Run the command line and return its exit status: 0 all well, 1 it did not work out, 2 bad usage."""
+    """Run the command line and return its exit status: 0 all well, 1 a negative verdict, 2 bad input."""
     parser = argparse.ArgumentParser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
     _add_errors(commands)
     rules = commands.add_parser("rules", help="which rounding rule each installed runtime follows, on all inputs")
     rules.set_defaults(run=_rules)
+    _add_inspect(commands)
+    _add_compare(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, ImportError) as error:
+        print(f"xorlab: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:         # a training that runs away is an outcome
         print(f"xorlab: {error}", file=sys.stderr)
         return 1
 
@@ -36,7 +41,7 @@ def _add_demo(commands):
 def _add_errors(commands):
     errors = commands.add_parser(
         "errors", help="train a net, quantize it, and compare its forms in pairs",
-        description="Exit status 0 if every output of every pair is within the tolerance, 1 if not, 2 for bad usage.")
+        description="Exit status 0 if every output of every pair is within the tolerance, 1 if not, 2 for bad input.")
     which = errors.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="xor, dense1, dense2, dense3 or dense4")
     which.add_argument("--all", action="store_true", help="every model, as it is and quantized, in one table")
@@ -49,6 +54,64 @@ def _add_errors(commands):
     errors.add_argument("--tolerance", type=float, default=0.01, help="largest error that passes (default: 0.01)")
     errors.add_argument("--seed", type=int, default=0, help="of the initial weights (default: 0)")
     errors.set_defaults(run=_errors)
+
+
+def _add_inspect(commands):
+    inspect = commands.add_parser("inspect", help="what stands in a .tflite file, and which runtimes run it")
+    inspect.add_argument("file", metavar="FILE", help="a .tflite file")
+    _add_html(inspect)
+    inspect.set_defaults(run=_inspect)
+
+
+def _add_compare(commands):
+    compare = commands.add_parser(
+        "compare", help="on which inputs the runtimes answer a .tflite file otherwise",
+        description="Runs all inputs where there are at most 65,536, else a seeded sample, or yours. Exit status 0 if "
+                    "all runtimes answer alike, 1 if not, 2 for bad input.")
+    compare.add_argument("file", metavar="FILE", help="a .tflite file")
+    _add_inputs(compare)
+    compare.add_argument("--runtimes", metavar="A,B,...", help="which of xnnpack, builtin, reference, tflm "
+                                                               "(default: all)")
+    _add_html(compare)
+    compare.set_defaults(run=_compare)
+
+
+def _add_inputs(command):
+    command.add_argument("--inputs", metavar="X", help="X.npy, or X.npz with an array for each input's name; one row "
+                                                       "for each sample")
+    command.add_argument("--quantize", action="store_true",
+                         help="the inputs are real numbers, and become codes by each input's scale")
+    command.add_argument("--samples", type=int, metavar="N", help="how many inputs to draw (default: 1,000, fewer "
+                                                                  "where they are large)")
+    command.add_argument("--seed", type=int, metavar="S", help="of the draw (default: 0)")
+
+
+def _add_html(command):
+    command.add_argument("--html", type=Path, metavar="OUT.html", help="write it as one HTML file too")
+
+
+def _inspect(options):
+    from xorlab import report
+
+    _show(report.inspect(options.file), options.html)
+    return 0
+
+
+def _compare(options):
+    from xorlab import report
+
+    made = report.compare(options.file, options.inputs, samples=options.samples, seed=options.seed,
+                          quantize=options.quantize,
+                          among=None if options.runtimes is None else tuple(options.runtimes.split(",")))
+    _show(made, options.html)
+    return 0 if made.agree else 1
+
+
+def _show(made, page):
+    """Print a report; write it as an HTML file too if that is asked for."""
+    print(made)
+    if page:
+        print(f"\nWrote {made.save_page(page)}")
 
 
 def _errors(options):

@@ -67,7 +67,7 @@ def errors(reference, candidate, x, tolerance=0.01):
     known = expected != 0
     relative = error[known] / np.abs(expected[known])
     not_close = float(np.mean(error > tolerance))
-    counts = _other_classes(expected, given)
+    counts = other_classes(expected, given)
     for p in quantized:
         notes += _cut_off(p, x)
     if candidate in quantized:
@@ -76,7 +76,7 @@ def errors(reference, candidate, x, tolerance=0.01):
         f"{name_of(candidate)} vs {name_of(reference)}", error.size, tolerance, max_abs=float(error.max()),
         mean_abs=float(error.mean()), mean_signed=float(np.mean(given - expected)),
         max_relative=float(relative.max(initial=0)), not_close=not_close, passed=not_close == 0, points=len(x),
-        **counts, notes=(*notes, *_tie_notes(expected.ndim, **counts)))
+        **counts, notes=(*notes, *tie_notes(expected.ndim, **counts)))
 
 
 def check_tolerance(tolerance):
@@ -91,13 +91,17 @@ def _same_shape(a, b, first, second):
                          "only outputs of one shape can be compared")
 
 
-def _other_classes(first, second):
-    """Count the points on which two sets of answers differ in the class, and what ties have to do with it."""
+def other_classes(first, second) -> dict[str, int]:
+    """Count the points on which two sets of answers differ in the class, and what ties have to do with it.
+
+    first, second : as `classes` takes them.  Returns other_class, ties and by_tie as an ErrorReport has them.
+    """
     other, tied = classes(first) != classes(second), ties(first) | ties(second)
     return {"other_class": int(other.sum()), "ties": int(tied.sum()), "by_tie": int((other & tied).sum())}
 
 
-def _tie_notes(dimensions, other_class, ties, by_tie):
+def tie_notes(dimensions: int, other_class: int, ties: int, by_tie: int) -> list[str]:
+    """Return a sentence on ties, where some classes differ.  dimensions : 1 for answers of one number, else 2."""
     if not (ties and other_class):
         return []
     tie = "is exactly 0.5" if dimensions == 1 else "has two equal largest values"
@@ -161,10 +165,20 @@ def agreement(a, b, q=None):
     q, choice = _inputs(q, a.sample, a.input.dtype)
     first, second = a.codes(q).astype(np.int64), b.codes(q).astype(np.int64)
     _same_shape(a, b, first, second)
-    counts = _other_classes(a.output.dequantize(first), b.output.dequantize(second))
-    other_code = (first != second).reshape(len(q), -1).any(axis=1)      # an input may have a code for each class
-    return Agreement(f"{a.name} vs {b.name}", len(q), int(other_code.sum()), int(np.abs(first - second).max()),
-                     choice=choice, **counts, notes=tuple(_tie_notes(first.ndim, **counts)))
+    counts = other_classes(a.output.dequantize(first), b.output.dequantize(second))
+    return Agreement(f"{a.name} vs {b.name}", len(q), int(answered_otherwise(first, second).sum()),
+                     int(np.abs(first - second).max()), choice=choice, **counts,
+                     notes=tuple(tie_notes(first.ndim, **counts)))
+
+
+def answered_otherwise(first, second) -> np.ndarray:
+    """Return on which inputs any number of two answers (n, ...) differs, bool (n,).  NaN is the same as NaN.
+
+    >>> answered_otherwise(np.int8([[1, 2], [3, 4]]), np.int8([[1, 2], [3, 5]]))
+    array([False,  True])
+    """
+    other = (first != second) & ((first == first) | (second == second))
+    return other.reshape(len(other), -1).any(axis=1)
 
 
 def check_codes(a, b):

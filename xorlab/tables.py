@@ -7,12 +7,13 @@ from html import escape
 class Table:
     """Rows under a header. Cells are text already; numbers are formatted by whoever knows their unit.
 
-    header : column titles.  rows : tuples of as many cells.  The first column is set to the left, the others to
-    the right.  notes : sentences that stand below it.
+    header : column titles.  rows : tuples of as many cells.  notes : sentences that stand below it.
+    left : which columns are set to the left, the first by default; the others are set to the right.
     """
     header: tuple
     rows: tuple
     notes: tuple = ()
+    left: tuple = (0,)
 
     def __post_init__(self):
         for row in self.rows:
@@ -22,17 +23,19 @@ class Table:
     def __str__(self):
         lines = [tuple(map(str, line)) for line in (self.header, *self.rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
-        first, *others = widths
-        text = ["  ".join([line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], others, strict=True))])
-                for line in lines]
-        return "\n".join([text[0], "-" * len(text[0]), *text[1:], *self.notes])
+        text = ["  ".join(cell.ljust(w) if i in self.left else cell.rjust(w)
+                          for i, (cell, w) in enumerate(zip(line, widths, strict=True))) for line in lines]
+        if len(widths) - 1 in self.left:
+            text = [line.rstrip() for line in text]
+        return "\n".join([text[0], "-" * (sum(widths) + 2 * len(widths) - 2), *text[1:], *self.notes])
 
     __repr__ = __str__
 
     def _repr_html_(self):
         def row(cells, tag):
-            aligned = zip(cells, ["left"] + ["right"] * (len(cells) - 1), strict=True)
-            return "".join(f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>' for cell, side in aligned)
+            sides = ["left" if i in self.left else "right" for i in range(len(cells))]
+            return "".join(f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>'
+                           for cell, side in zip(cells, sides, strict=True))
 
         body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)

@@ -2,6 +2,7 @@
 
 Each piece of the file that a walk along its pointers meets has one purpose. What nothing points to must be padding.
 """
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def account(path, name=None):
     counts = np.bincount(owner, minlength=len(PURPOSES))
     parts = {purpose: int(count) for purpose, count in zip(PURPOSES, counts, strict=True)}
     return ByteAccount(name or Path(path).stem, parts)
+
+
+def parameters(graph: tflite_file.Graph) -> int:
+    """Return how many numbers a file's weights and biases are; a constant that several operators share counts once.
+
+    >>> from xorlab import models
+    >>> parameters(tflite_file.read(models.reference_file("relu-2-4-1", "int8.tflite")))
+    17
+    """
+    constants = {tensor.buffer: math.prod(tensor.shape) for one in (graph, *graph.others) for tensor in one.tensors
+                 if tensor.data is not None}
+    purposes = _purposes_of_buffers(graph, max(constants, default=0) + 1)
+    return sum(numbers for buffer, numbers in constants.items() if purposes[buffer] in ("weights", "biases"))
 
 
 class _Unaccounted(Exception):

@@ -40,11 +40,15 @@ class File:
 
     @cached_property
     def inputs(self) -> list[Port]:
-        return ports.of_graph(self.graph)[0]
+        return self._ports(self.graph.inputs)
 
     @cached_property
     def outputs(self) -> list[Port]:
-        return ports.of_graph(self.graph)[1]
+        return self._ports(self.graph.outputs)
+
+    def _ports(self, ends):
+        # not ports.of_graph, for which an input without an axis of samples is a problem
+        return [ports.of_tensor(self.graph.tensors[i], self.graph.ends.get(i)) for i in ends]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +107,13 @@ class Inputs:
         return len(self.arrays[0])
 
 
-def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int = 0, quantize: bool = False) -> Inputs:
+def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int | None = None,
+              quantize: bool = False) -> Inputs:
     """Return inputs of a file: those given; or all where there are at most 65,536; or a seeded sample.
 
     given : a path of X.npy, or of X.npz keyed by the inputs' names; or the array, or a dict of them.
-    samples : how many calls to draw; None draws 1,000, fewer where they are large, or takes all.  seed : of the draw.
+    samples : how many calls to draw; None draws 1,000, fewer where they are large, or takes all.  seed : of the draw,
+        0 by default.
         Half of a sample are uniform codes. Where the range of the real numbers is known, the other half are normal
         around its middle, with a sixth of it as standard deviation; else they are uniform too. A float input with an
         unknown range gets normal numbers around 0.
@@ -127,8 +133,8 @@ def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int =
         raise ValueError(f"{file.path}: input {wrong[0]} {wrong[0].problem or f'has shape {wrong[0].made}'}" if wrong
                          else f"{file.path} has no input")
     if given is not None:
-        if samples is not None:
-            raise ValueError("inputs that are given are not drawn; leave samples out, or the inputs")
+        if samples is not None or seed is not None:
+            raise ValueError("inputs that are given are not drawn; leave samples and seed out, or the inputs")
         return _given(file, given, quantize)
     if quantize:
         raise ValueError("only inputs that are given are quantized; leave quantize out")
@@ -136,7 +142,7 @@ def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int =
         every = _every(file.inputs)
         if every:
             return Inputs(every, f"all {len(every[0]):,} inputs", True)
-    return _drawn(file, samples, seed)
+    return _drawn(file, samples, 0 if seed is None else seed)
 
 
 def _size(port):
