@@ -153,7 +153,7 @@ def compare(path, inputs=None, *, samples: int | None = None, seed: int | None =
         raise ValueError(f"{path} runs on {' and '.join(answers) or 'none'} of {', '.join(names)}, and two are needed "
                          f"to compare; {reasons}")
     _check_shapes(file, answers)
-    pairs = tuple(_pair(port, a, b, answers[a][i], answers[b][i]) for i, port in enumerate(file.outputs)
+    pairs = tuple(pair_of(port, a, b, answers[a][i], answers[b][i]) for i, port in enumerate(file.outputs)
                   for a, b in combinations(answers, 2))
     return Comparison(file.path, given, tuple(file.outputs), answers, left_out, pairs,
                       bool(file.graph.state))
@@ -176,7 +176,8 @@ def _checked_names(names):
     return names
 
 
-def _pair(port, a, b, first, second):
+def pair_of(port: Port, a: str, b: str, first: np.ndarray, second: np.ndarray) -> Pair:
+    """Return how the answers of runtimes a and b in one output differ, arrays (calls, ...)."""
     other, steps = comparing.answered_otherwise(first, second), _steps(first, second)
     classes = None
     rows = [class_rows(x, port.affine) for x in (first, second)]
