@@ -7,7 +7,7 @@ import itertools
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from html import escape
 from io import BytesIO
 
@@ -68,7 +68,7 @@ class Why(Shown):
         names = f"{self.file}: {', '.join(self.between[:-1])} and {self.between[-1]}"
         if self.first:
             return f"{names} part in operator {self.first.operator}, {self.first.kind}"
-        return f"{names} {'agree in every tensor' if self.agree else 'answer otherwise'}"
+        return f"{names} {'agree in every number' if self.agree else 'answer otherwise'}"
 
     def sections(self) -> list[Section]:
         return [Section("", (f"Asked with {self.inputs}.", *self._sentences())),
@@ -82,7 +82,7 @@ class Why(Shown):
         rows = tuple((f"{stage.operator} {stage.kind}", shape_words(stage.shape), f"{stage.differing:,}",
                       f"{stage.compared:,}", _percent(stage.share), _size(stage.step), f"{stage.inputs:,}")
                      for stage in later)
-        return Table(("operator", "makes", "differ", "of", "share", "largest", "on inputs"), rows)
+        return Table(("operator", "makes", "differ", "of", "share", "largest step", "on inputs"), rows)
 
     def plot(self, ax=None):
         """Draw the share of numbers that differ behind every operator, and return the axes."""
@@ -106,7 +106,8 @@ class Why(Shown):
                        "The tensor before it is the same on all inputs." if before == 1 else
                        f"The {before} tensors before it are the same on all inputs."))
         elif self.agree:
-            yield f"{counted(len(self.stages), 'tensor')} that operators make, each the same on all inputs."
+            yield (f"{counted(len(self.stages), 'tensor')} that operators make and "
+                   f"{counted(len(self.endings), 'output')} were compared; each is the same on all inputs.")
         for pair in self.endings if not self.agree else ():
             yield self._ending(pair)
 
@@ -114,7 +115,8 @@ class Why(Shown):
         if not pair.differing:
             return f"Output {pair.output} is the same on all inputs."
         other = "" if pair.other_class is None else (
-            f" It names another class on {pair.other_class:,}." if pair.other_class else
+            f" It names another class on {pair.other_class:,}"
+            + (f", of which {pair.by_tie:,} are ties." if pair.by_tie else ".") if pair.other_class else
             " It names the same class on all.")
         return (f"Output {pair.output} differs on {self._inputs(pair.differing)}, in "
                 f"{counted(pair.numbers, 'number')}, by {_size(pair.largest_step)} at most.{other}")
@@ -159,21 +161,24 @@ def why(path, between: tuple | None = None, inputs=None, *, samples: int | None 
     if between is None and len(pairs) == 1:
         notes.append(f"Of {', '.join(plain)}, these two answer otherwise on most inputs.")
     inner, refused = _inner(file, dict.fromkeys(itertools.chain(*pairs)))
+    pairs = [pair for pair in pairs if set(pair) <= set(inner)] or pairs
     tallies, moved = _tallies(file, inner, pairs, given.arrays, plain)
     pair = max(pairs, key=lambda pair: tallies[pair].inputs)            # the first of equals
     tally, outputs = tallies[pair], _endings(file, plain, pair)
-    for runtime in pair:
-        notes += [*refused.get(runtime, ()), *(inner[runtime].notes if runtime in inner else ()), *moved[runtime]]
-    notes += [f"Tensor {file.graph.tensors[i].name} is not compared: it has the shapes {a} and {b}."
-              for i, (a, b) in tally.unlike.items()]
     stages = tally.stages(file)
     first = next((stage for stage in stages if stage.differing), None)
     worst = first and worked(file, first, tally.worst(first.tensor), given.arrays, inner, pair)
-    if not first and any(output.differing for output in outputs):
+    differ = any(output.differing for output in outputs)
+    between = tuple(plain) if between is None and not first and not differ else pair
+    for runtime in between:
+        notes += [*refused.get(runtime, ()), *(inner[runtime].notes if runtime in inner else ()),
+                  *moved.get(runtime, ())]
+    notes += [f"Tensor {file.graph.tensors[i].name} is not compared: it has the shapes {a} and {b}."
+              for i, (a, b) in tally.unlike.items()]
+    if differ and not first:
         notes.append("The outputs differ, and no tensor does that both runtimes show: the cause is not to be seen "
                      "where every tensor is an output.")
-    found = Why(file.path.name, pair, given.words, len(given), stages, outputs, worst, tuple(notes))
-    return replace(found, between=tuple(plain)) if between is None and found.agree else found
+    return Why(file.path.name, between, given.words, len(given), stages, outputs, worst, tuple(notes))
 
 
 def _checked_pair(between):
@@ -348,7 +353,7 @@ def _curve(found, ax):
     every = -(-len(stages) // LABELS) or 1
     ax.set_xticks(places[::every], names[::every], rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set(ylabel="share, %", ylim=(-3, 103), title=f"{' and '.join(found.between)}, operator by operator")
-    ax.legend()
+    ax.legend(loc="center left")
     plots.describe(ax, _curve_words(found))
     return ax
 

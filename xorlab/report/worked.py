@@ -58,7 +58,8 @@ def worked(file: File, stage: Stage, worst: tuple, arrays: tuple, inner: dict, p
     shown = [{i: x[0] for i, x in inner[runtime].run(one).items()} for runtime in pair]
     ours = shown[0][stage.tensor]
     made = [tensors[stage.tensor].reshape(ours.shape) for tensors in shown]
-    tensors = shown[1] | shown[0] | {i: x[0] for i, x in zip(file.graph.inputs, one, strict=True)}
+    tensors = {i: x for i, x in shown[0].items() if i in shown[1]} | {
+        i: x[0] for i, x in zip(file.graph.inputs, one, strict=True)}
     where = place[1:] if len(place) > 1 and ours.shape[0] == 1 else place
     node = _node(file, stage)
     x = None if node is None else [tensors.get(i, file.graph.tensors[i].data) for i in node.inputs]
