@@ -1,5 +1,6 @@
 """`xorlab inspect` and `xorlab compare`: any file on any runtime, against the runtimes themselves."""
 import doctest
+import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -114,6 +115,17 @@ def test_given_inputs_are_taken_as_they_are_by_tensor_or_signature_name(tmp_path
     assert real.arrays[0].tolist() == [[[1, 2, 127]]] and real.words == "1 given input; first quantized by its scale"
 
 
+def test_rows_become_calls_of_as_many_samples_as_the_file_was_made_for(tmp_path):
+    file, x = asked.File.read(saved(tmp_path, made_files.relu((4, 2)).content())), np.float32(np.arange(16) - 7)
+    for rows in (x.reshape(8, 2), x.reshape(2, 4, 2)):
+        inputs = asked.inputs_of(file, rows)
+        assert np.array_equal(inputs.arrays[0], x.reshape(2, 4, 2))
+    for runtime in INSTALLED:
+        assert np.array_equal(asked.ask(file, runtime, inputs.arrays).outputs[0], np.maximum(x, 0).reshape(2, 4, 2))
+    with pytest.raises(ValueError, match=r"takes shape \(n, 4, 2\) or \(n, 2\), n a multiple of 4, got \(6, 2\)"):
+        asked.inputs_of(file, x[:12].reshape(6, 2))
+
+
 X, Y = np.zeros((2, 3), np.int8), np.zeros((2, 5), np.float32)
 
 
@@ -141,11 +153,26 @@ def test_inputs_that_do_not_fit_get_one_sentence(tmp_path, given, says):
 
 
 @pytest.mark.parametrize("settings, says", [
+    ({"samples": 10**9}, "1,000,000,000 samples of 12 numbers each are too many to keep; draw at most 89,478,485"),
     ({"samples": 0}, "samples must be a whole number from 1, got 0"), ({"seed": -1, "samples": 1}, "seed must be"),
-    ({"given": X, "samples": 3}, "are not drawn"), ({"quantize": True}, "only inputs that are given are quantized")])
+    ({"given": X, "samples": 3}, "are not drawn"), ({"given": X, "seed": 3}, "are not drawn"),
+    ({"given": {name: np.zeros((1, 2, 3), np.int8) for name in ("x0", "x1")}, "quantize": True}, "none of the inputs"),
+    ({"quantize": True}, "only inputs that are given are quantized")])
 def test_settings_that_would_be_ignored_are_refused(tmp_path, settings, says):
     with pytest.raises(ValueError, match=says):
         asked.inputs_of(asked.File.read(adding(tmp_path)), **settings)
+
+
+@pytest.mark.parametrize("shape, says", [((0, 2), r"input x has shape \(0, 2\)"), (None, "has no input")])
+def test_a_file_that_takes_nothing_is_refused(tmp_path, shape, says):
+    made = made_files.relu(shape or (1, 2))
+    if shape is None:
+        made.graph.inputs = np.int32([])
+    file = asked.File.read(saved(tmp_path, made.content()))
+    for runtime in INSTALLED:
+        assert re.search(says, asked.ask(file, runtime).reason)
+    with pytest.raises(ValueError, match=says):
+        asked.inputs_of(file)
 
 
 def test_a_runtime_that_cannot_run_a_file_says_why_in_one_sentence(tmp_path):
@@ -225,6 +252,12 @@ def test_options_are_said_in_the_formats_words(tmp_path):
     assert made.operators().rows == (("0", "AVERAGE_POOL_2D", "1x8x8x4", "-", "1x4x8x4", "int8",
                                       "RELU6, stride 2x1, window 3x2, SAME"),)
 
+    made = made_files.Maker()
+    x, y = made.tensor(shape=(1, 1, 2, 1), name="x"), made.tensor(shape=(1, 2), name="y")
+    made.operator("SQUEEZE", [x], [y], "SqueezeOptions", squeezeDims=[1, 3])
+    (row,) = report.inspect(saved(tmp_path, made.ends([x], [y]).content())).operators().rows
+    assert row[1:] == ("SQUEEZE", "1x1x2x1", "-", "1x2", "float32", "squeezeDims 1 3")
+
 
 # --- compare
 
@@ -281,11 +314,11 @@ def answers_of(folder, *answers, line=None, shape=(1, 3)):
 
 
 def test_a_class_is_the_place_of_the_largest_and_ties_are_told(tmp_path):
-    one, other = np.int8([[[5, 1, 2]], [[4, 4, 0]], [[0, 0, 9]]]), np.int8([[[1, 5, 2]], [[3, 4, 0]], [[0, 0, 8]]])
+    one, other = np.int8([[[4, 4, 0]], [[5, 1, 2]], [[0, 0, 9]]]), np.int8([[[3, 4, 0]], [[1, 5, 2]], [[0, 0, 8]]])
     made = answers_of(tmp_path, one, other)
     (pair,) = made.pairs
     assert (pair.differing, pair.numbers, pair.largest_step, pair.worst, pair.other_class, pair.by_tie) == (
-        3, 4, 4, 0, 2, 1)
+        3, 4, 4, 1, 2, 1)
     assert "2 (1 tied)" in str(made) and "the place of the largest of 3 numbers" in str(made)
 
 

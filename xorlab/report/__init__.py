@@ -1,7 +1,7 @@
 """What happens to any .tflite file on the four runtimes, as text, tables and pages.
 
-asked : any file on any runtime, with inputs that are drawn or given.
 html : how a report is shown.
+asked : any file on any runtime, with inputs that are drawn or given.
 inspect : what stands in a file, and which runtimes run it.
 compare : on which inputs runtimes answer otherwise.
 inner : every tensor of a file, as a runtime has it.

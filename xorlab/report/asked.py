@@ -13,11 +13,12 @@ import numpy as np
 from xorlab import data, ports, runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
+from xorlab.report.html import counted
 from xorlab.tflite_file import Graph
 
 SAMPLES = 1_000                     # calls that are drawn, if nobody says how many
 MOST_NUMBERS, LEAST_SAMPLES = 2**20, 64         # fewer calls where they are large
-LISTED = 65_536                     # so many inputs are all run
+ALLOWED = 2**30                     # numbers of a draw; more would not fit into every computer
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +154,8 @@ def _every(inputs):
     """Return arrays of every input there is, None if there are too many."""
     dtypes, sizes = {port.dtype for port in inputs}, [_size(port) for port in inputs]
     (dtype, *others) = dtypes
-    if others or dtype.kind not in "iu" or 256 ** (dtype.itemsize * sum(sizes)) > LISTED:
-        return None
+    if others or dtype.kind not in "iu" or dtype.itemsize * sum(sizes) > 2:
+        return None                                     # more than 16 bits are more than 65,536 inputs
     codes = data.code_inputs((sum(sizes),), dtype).codes
     parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1)
     return tuple(np.ascontiguousarray(part).reshape(-1, *port.made) for part, port in zip(parts, inputs, strict=True))
@@ -165,7 +166,11 @@ def _drawn(file, samples, seed):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)
                                    or number < least):
             raise ValueError(f"{what} must be a whole number from {least}, got {number!r}")
-    count = samples or max(min(SAMPLES, MOST_NUMBERS // sum(map(_size, file.inputs))), LEAST_SAMPLES)
+    numbers = sum(map(_size, file.inputs))
+    count = samples or max(min(SAMPLES, MOST_NUMBERS // numbers), LEAST_SAMPLES)
+    if count * numbers > ALLOWED:
+        raise ValueError(f"{count:,} samples of {numbers:,} numbers each are too many to keep; draw at most "
+                         f"{ALLOWED // numbers:,}")
     arrays, kinds = [], {}
     for position, port in enumerate(file.inputs):
         rng = np.random.default_rng([seed, position])
@@ -173,7 +178,7 @@ def _drawn(file, samples, seed):
         arrays.append(drawn)
         kinds.setdefault(kind, []).append(port.name)
     words = "; ".join(f"{', '.join(names)} {kind}" for kind, names in kinds.items())
-    return Inputs(tuple(arrays), f"a sample of {count:,} input{'s' * (count != 1)}, seed {seed}: {words}")
+    return Inputs(tuple(arrays), f"a sample of {counted(count, 'input')}, seed {seed}: {words}")
 
 
 def _range(graph: Graph, position: int) -> tuple | None:
@@ -242,8 +247,10 @@ def _given(file, given, quantize):
             f"{len(x):,} of {port.name}" for x, port in zip(made, file.inputs, strict=True)))
     coded = [port.name for port, x in zip(file.inputs, found, strict=True)
              if np.asarray(x).dtype.kind == "f" and port.dtype.kind != "f"]
+    if quantize and not coded:
+        raise ValueError("none of the inputs that are given are real numbers to be quantized; leave quantize out")
     words = f"; {', '.join(coded)} quantized by its scale" if coded else ""
-    return Inputs(tuple(made), f"{len(made[0]):,} given input{'s' * (len(made[0]) != 1)}{words}")
+    return Inputs(tuple(made), f"{counted(len(made[0]), 'given input')}{words}")
 
 
 def _names(inputs):

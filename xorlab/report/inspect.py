@@ -3,6 +3,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from xorlab import ports, runtimes, tflite_bytes
 from xorlab.integer import IntegerGraph
 from xorlab.integer.read import ELSEWHERE
@@ -16,7 +18,7 @@ from xorlab.tflite_file import Graph, Operator
 PAIRS = {"stride": ("strideH", "strideW"), "window": ("filterHeight", "filterWidth"),
          "dilation": ("dilationHFactor", "dilationWFactor")}
 # said in other columns, or for the machine only
-UNSAID = {"quantizedBiasType", "quantSpec", "potScaleInt16", "newShape", "depthMultiplier"}
+UNSAID = {"quantizedBiasType", "quantSpec", "potScaleInt16", "newShape", "depthMultiplier", "inDataType", "outDataType"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,8 +57,9 @@ class Inspection(Shown):
 
     def ends(self) -> Table:
         """Return a Table of the inputs and outputs: type, scale, zero point and range in real numbers."""
-        rows = [_end_row(what, port) for what, side in (("in", self.inputs), ("out", self.outputs))
-                for port in side]
+        sides = ("in", self.graph.inputs, self.inputs), ("out", self.graph.outputs, self.outputs)
+        rows = [_end_row(what, port, self.graph.tensors[i].dtype.lower()) for what, indices, side in sides
+                for i, port in zip(indices, side, strict=True)]
         return Table(("end", "name", "shape", "type", "scale", "zero point", "real numbers"), tuple(rows), left=(0, 1))
 
     def operators(self) -> Table:
@@ -117,13 +120,11 @@ def without(file: File, sentence: str) -> str:
     return sentence.removeprefix(f"{file.path}: ").removesuffix(f"; {ELSEWHERE}")
 
 
-def _end_row(what, port):
-    name = str(port)
-    kind = "no NumPy type" if port.dtype is None else port.dtype.name
+def _end_row(what, port, kind):
     if port.affine is None:
-        return what, name, shape_words(port.made), kind, "-", "-", "-"
+        return what, str(port), shape_words(port.made), kind, "-", "-", "-"
     low, high = real_range(port.affine)
-    return (what, name, shape_words(port.made), kind, f"{port.affine.scale:.9g}", f"{port.affine.zero_point}",
+    return (what, str(port), shape_words(port.made), kind, f"{port.affine.scale:.9g}", f"{port.affine.zero_point}",
             f"{low:.4g} to {high:.4g}")
 
 
@@ -157,9 +158,17 @@ def options_of(op: Operator) -> str:
         if None not in pair and (word != "dilation" or pair != (1, 1)):
             said.append(f"{word} {pair[0]}x{pair[1]}")
     for name, value in options.items():
+        value = value.tolist() if isinstance(value, np.ndarray) else value
         if name == "padding":
             said.append(value)
         elif name == "axis" or (name not in UNSAID and value):
-            said.append(name if value is True else f"{name} {value:g}" if isinstance(value, float) else
-                        f"{name} {value}")
+            said.append(name if value is True else f"{name} {_words_of(value)}")
     return ", ".join(said)
+
+
+def _words_of(value):
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
