@@ -95,21 +95,22 @@ def test_the_arithmetic_told_is_that_of_both_runtimes(tmp_path):
 
 
 def test_without_names_the_two_that_differ_on_most_inputs_are_taken(tmp_path):
-    path, graph, x = random_file(5, tmp_path)
+    path, graph, x = random_file(12, tmp_path)
     content = path.read_bytes()
     made = {runtime: answers(content, runtime, x) for runtime in FOLLOWS}
     counts = {pair: np.any([(one != other).reshape(CALLS, -1).any(axis=1) for one, other in zip(
         made[pair[0]], made[pair[1]], strict=True)], axis=0).sum() for pair in itertools.combinations(FOLLOWS, 2)}
-    assert max(counts.values()) > 0
+    assert max(counts.values()) > min(counts.values()) > 0
     found = why(path, inputs=named(graph, x))
     assert counts[found.between] == max(counts.values())
 
 
 def test_inputs_in_pieces_are_counted_as_in_one(tmp_path, monkeypatch):
-    path, graph, x = random_file(7, tmp_path)
+    path, graph, x = random_file(13, tmp_path)
     whole = why(path, SIDES, named(graph, x))
+    assert 0 < whole.worst.input < CALLS - 1
     monkeypatch.setattr(inner, "BYTES_AT_ONCE", 1)
-    assert whole.first and str(why(path, SIDES, named(graph, x))) == str(whole)
+    assert str(why(path, SIDES, named(graph, x))) == str(whole)
 
 
 def test_a_rule_that_a_runtime_does_not_follow_is_not_told_as_its_own(tmp_path, monkeypatch):

@@ -12,10 +12,9 @@ from html import escape
 from io import BytesIO
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from xorlab import compare as comparing
-from xorlab import conformance, plots, runtimes
+from xorlab import conformance, runtimes
 from xorlab.integer.explain.parts import index_text
 from xorlab.report.apart import Stage, Tally, steps
 from xorlab.report.asked import File, Inputs, inputs_of, session_of
@@ -86,7 +85,12 @@ class Why(Shown):
 
     def plot(self, ax=None):
         """Draw the share of numbers that differ behind every operator, and return the axes."""
-        return _curve(self, ax or plots.plt.figure(figsize=(8, 3.6), layout="constrained").subplots())
+        if ax is None:
+            # here: whoever wants no picture need not wait for it
+            from matplotlib import pyplot as plt
+
+            ax = plt.figure(figsize=(8, 3.6), layout="constrained").subplots()
+        return _curve(self, ax)
 
     def to_dict(self) -> dict:
         """Return all of it as dicts, lists, text and numbers, for JSON; a number that is not finite as text."""
@@ -337,6 +341,8 @@ class _Picture:
         return filled(_curve_words(self._found))
 
     def _repr_html_(self):
+        from matplotlib.figure import Figure
+
         figure, content = Figure(figsize=(9, 3.8), layout="constrained"), BytesIO()
         _curve(self._found, figure.subplots())
         figure.savefig(content, format="svg", metadata={"Date": None})
@@ -345,6 +351,8 @@ class _Picture:
 
 
 def _curve(found, ax):
+    from xorlab import plots
+
     stages = found.stages
     places, names = range(len(stages)), [f"{stage.operator} {stage.kind}" for stage in stages]
     numbers, asked = [100 * stage.share for stage in stages], [100 * stage.inputs / found.count for stage in stages]
