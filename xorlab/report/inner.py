@@ -16,7 +16,7 @@ from xorlab import sandbox, tflite_file
 from xorlab.ports import plan_of_calls
 from xorlab.report.asked import File
 
-BYTES_AT_ONCE = 1 << 25             # of all tensors together: more calls than these hold go in pieces
+BYTES_AT_ONCE = 1 << 23             # of all tensors together: more calls than these hold go in pieces
 FIRST = 4                           # names that a sentence lists before it says how many there are
 
 

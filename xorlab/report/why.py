@@ -129,9 +129,7 @@ class Why(Shown):
         return f"all {part:,} inputs" if part == self.count > 1 else f"{part:,} of {counted(self.count, 'input')}"
 
     def _place(self):
-        values = " and ".join(f"{side.runtime} {side.value}" for side in self.worst.sides)
-        return (f"Worked out where it differs most: input {self.worst.input}, output {index_text(self.worst.where)}: "
-                f"{values}")
+        return f"Worked out where it differs most: input {self.worst.input}, output {index_text(self.worst.where)}"
 
     def _working(self):
         if self.worst.table is not None:
@@ -166,7 +164,7 @@ def why(path, between: tuple | None = None, inputs=None, *, samples: int | None 
         notes.append(f"Of {', '.join(plain)}, these two answer otherwise on most inputs.")
     inner, refused = _inner(file, dict.fromkeys(itertools.chain(*pairs)))
     pairs = [pair for pair in pairs if set(pair) <= set(inner)] or pairs
-    tallies, moved = _tallies(file, inner, pairs, given.arrays, plain)
+    tallies, moved = _tallies(file, inner, refused, pairs, given.arrays, plain)
     pair = max(pairs, key=lambda pair: tallies[pair].inputs)            # the first of equals
     tally, outputs = tallies[pair], _endings(file, plain, pair)
     stages = tally.stages(file)
@@ -268,16 +266,29 @@ def _inner(file, asked):
         try:
             inner[runtime] = Inner(file, runtime)
         except ValueError as error:
-            refused[runtime] = [f"{runtime} shows no tensor inside: {without(file, str(error))}."]
+            refused[runtime] = [_shows_none(file, runtime, error)]
     return inner, refused
 
 
-def _tallies(file, inner, pairs, arrays, plain):
+def _shows_none(file, runtime, error):
+    return f"{runtime} shows no tensor inside: {without(file, str(error))}."
+
+
+def _tensors(file, inner, runtime, arrays, refused):
+    """Return {tensor: what it holds}; none, and a sentence in `refused`, if the runtime cannot any more."""
+    try:
+        return inner[runtime].run(arrays)
+    except ValueError as error:
+        refused[runtime] = [_shows_none(file, runtime, error)]
+        return {}
+
+
+def _tallies(file, inner, refused, pairs, arrays, plain):
     """Return ({pair: Tally}, {runtime: [a sentence] where its outputs are not those of the file itself})."""
     tallies, moved = {pair: Tally() for pair in pairs}, dict.fromkeys(itertools.chain(*pairs), 0)
     made, turns = {}, [(piece, runtime) for piece in pieces(file.graph, len(arrays[0])) for runtime in inner]
     for piece, runtime in progress(turns, "tensors"):
-        made[runtime] = inner[runtime].run([x[piece] for x in arrays])
+        made[runtime] = {} if runtime in refused else _tensors(file, inner, runtime, [x[piece] for x in arrays], refused)
         moved[runtime] += sum(int((steps(made[runtime][i], whole[piece]) > 0).sum())
                               for i, whole in zip(file.graph.outputs, plain[runtime], strict=True)
                               if i in made[runtime])
@@ -313,7 +324,8 @@ class _Sides:
         self._sides = sides
 
     def __str__(self):
-        return "\n\n".join("\n".join(map(str, self._parts(side))) for side in self._sides)
+        return "\n\n".join("\n".join(filled(part) if isinstance(part, str) else str(part) for part in self._parts(side))
+                           for side in self._sides)
 
     def _repr_html_(self):
         columns = "".join(
@@ -324,7 +336,7 @@ class _Sides:
 
     @staticmethod
     def _parts(side):
-        yield f"{side.runtime}: {side.way or side.value}"
+        yield f"{side.runtime}, {side.value:.9g}{': ' if side.way else ''}{side.way}"
         if side.table:
             yield side.table
         if said := (*side.working, *([side.checked] if side.checked else [])):
@@ -367,6 +379,8 @@ def _curve(found, ax):
 
 
 def _curve_words(found):
+    if not found.first:
+        return f"No number differs between {' and '.join(found.between)} behind any operator."
     largest, last = max(found.stages, key=lambda stage: stage.share), found.stages[-1]
     return (f"Of {' and '.join(found.between)}, {_percent(found.first.share)} of the numbers differ behind operator "
             f"{found.first.operator}, most, {_percent(largest.share)}, behind operator {largest.operator}, "
