@@ -12,7 +12,7 @@ from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.operators import Operator, Weighted
 from xorlab.integer.rules import RULES
 
-NUMBERS_AT_ONCE = 2**20             # of the largest tensor, in one go: more would leave the processor's cache
+NUMBERS_AT_ONCE = 2**18             # of the largest tensor, in one go: more would leave the processor's cache
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from xorlab.integer.operators import Operator
 
 ELSEWHERE = "predictors.from_tflite runs such a file on a runtime"
 SHAPE_MAKERS = {"SHAPE", "STRIDED_SLICE", "PACK"}       # of integers that only say how long axes are
+SMALLEST_SCALE, LARGEST_SCALE = 2.0**-40, 2.0**40       # quotients of theirs stay far from where float32 ends
 
 
 class Reader:
@@ -97,9 +98,13 @@ def line_of(tensor: tflite_file.Tensor) -> Affine:
         raise ValueError(f"{called(tensor)} is {tensor.dtype} with {len(tensor.scales)} scales; int8 with one scale is "
                          "needed (export variant int8)")
     try:
-        return Affine(float(tensor.scales[0]), int(tensor.zero_points[0]))
+        line = Affine(float(tensor.scales[0]), int(tensor.zero_points[0]))
     except ValueError as error:
         raise ValueError(f"{called(tensor)}: {error}") from None
+    if not SMALLEST_SCALE <= line.scale <= LARGEST_SCALE:
+        raise ValueError(f"{called(tensor)} has scale {line.scale:g}; one from {SMALLEST_SCALE:g} to "
+                         f"{LARGEST_SCALE:g} is needed")
+    return line
 
 
 def axis_of(number: int, rank: int) -> int:

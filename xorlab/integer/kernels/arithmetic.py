@@ -18,6 +18,7 @@ from xorlab.integer.kernels.scaling import AWAY, EVEN, highest_even, to_codes, t
 from xorlab.integer.operators import Add, Mul, Sub
 
 HEADROOM = 20                       # bits by which an addend is shifted up before it is scaled
+AT_ONCE = 2**15                     # pairs that are looked up
 # which axes LiteRT takes together, from the innermost outwards, by the lengths a and b that the operands have there
 FIVE_GROUPS = (operator.eq, lambda a, b: a == 1, operator.eq, lambda a, b: b == 1, operator.eq)
 _table = lru_cache(maxsize=64)      # tables that were made last are kept, 64 KiB each
@@ -29,7 +30,7 @@ class PairKernel:
     table: Callable
 
     def __call__(self, op: Add | Sub | Mul, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self.table(op).reshape(-1)[_pairs(x, y)]
+        return _looked_up(self.table(op), _pairs(x, y))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class VectorPairKernel:
     def __call__(self, op: Add | Mul, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         run, alone = innermost_run(x.shape[1:], y.shape[1:])
         body, block = (self.scalar, self.scalar_block) if alone else (self.body, self.block)
-        tables = [lambda pairs, table=table: table(op).reshape(-1)[pairs] for table in (body, self.tail)]
+        tables = [lambda pairs, table=table: _looked_up(table(op), pairs) for table in (body, self.tail)]
         return in_vectors(_pairs(x, y), block, *tables, run=run)
 
 
@@ -63,10 +64,24 @@ class Either:
 
 
 def _pairs(x, y):
-    """Return the places of pairs of codes in a flat table, of (calls, ...) and (calls, ...) that are broadcast."""
+    """Return the places of pairs of codes in a flat table, uint16, of (calls, ...) and (calls, ...) that are broadcast.
+
+    Without its sign a code is one from 0 up, but for its highest bit.
+    """
     axes = max(x.ndim, y.ndim)
-    x, y = (codes.reshape(len(codes), *(1,) * (axes - codes.ndim), *codes.shape[1:]) for codes in (x, y))
-    return x.astype(np.intp) * 256 + (y.astype(np.intp) + 128 * 257)
+    x, y = (codes.reshape(len(codes), *(1,) * (axes - codes.ndim), *codes.shape[1:]).view(np.uint8) ^ np.uint8(128)
+            for codes in (x, y))
+    return x.astype(np.uint16) * np.uint16(256) + y
+
+
+def _looked_up(table, pairs):
+    """Return the entries of a table of pairs, int8, at their places, some at a time: NumPy makes 8 bytes of each."""
+    table, places, out = table.reshape(-1), pairs.reshape(-1), np.empty(pairs.shape, np.int8)
+    flat = out.reshape(-1)
+    for start in range(0, len(places), AT_ONCE):
+        block = slice(start, start + AT_ONCE)
+        table.take(places[block].astype(np.intp), out=flat[block], mode="clip")     # no place is looked at twice
+    return out
 
 
 def innermost_run(first: tuple, second: tuple) -> tuple[int | None, bool]:
