@@ -288,7 +288,8 @@ def _tallies(file, inner, refused, pairs, arrays, plain):
     tallies, moved = {pair: Tally() for pair in pairs}, dict.fromkeys(itertools.chain(*pairs), 0)
     made, turns = {}, [(piece, runtime) for piece in pieces(file.graph, len(arrays[0])) for runtime in inner]
     for piece, runtime in progress(turns, "tensors"):
-        made[runtime] = {} if runtime in refused else _tensors(file, inner, runtime, [x[piece] for x in arrays], refused)
+        given = [x[piece] for x in arrays]
+        made[runtime] = {} if runtime in refused else _tensors(file, inner, runtime, given, refused)
         moved[runtime] += sum(int((steps(made[runtime][i], whole[piece]) > 0).sum())
                               for i, whole in zip(file.graph.outputs, plain[runtime], strict=True)
                               if i in made[runtime])

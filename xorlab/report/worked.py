@@ -1,5 +1,5 @@
 """One output of one operator, worked out as each of two runtimes does it, from inputs that they have in common."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def worked(file: File, stage: Stage, worst: tuple, arrays: tuple, inner: dict, p
     tables = {str(side.table) for side in sides}
     if len(tables) > 1:                                 # e.g. of exponentials, which a runtime computes its own way
         return Worst(call, where, None, _scales(node, place), sides)
-    return Worst(call, where, sides[0].table, _scales(node, place), tuple(_without_table(side) for side in sides))
+    return Worst(call, where, sides[0].table, _scales(node, place), tuple(replace(side, table=None) for side in sides))
 
 
 def _node(file, stage):
@@ -109,10 +109,6 @@ def _checked(runtime, told, value, wrong, made):
     return f"{runtime} has {value} here too, and all {made.size:,} {what} of this input as the rule gives them."
 
 
-def _without_table(side):
-    return Side(side.runtime, side.value, side.way, side.working, None, side.checked)
-
-
 def _way(op, rule):
     """Return in words how a rule does an operator; see conformance.WORDS."""
     row = op.name if not isinstance(op, operators.Quantize) else f"QUANTIZE {'FLOAT32' if op.input is None else 'INT8'}"
@@ -144,7 +140,7 @@ def _operands(file, stage, tensors, place) -> Table:
             held = tensors.get(i, tensor.data)
             rows.append((tensor.name, tensor.dtype + ", constant" * (tensor.data is not None),
                          shape_words(tensor.shape), _line(tensor), _held(held, place, stage.shape)))
-    return Table(("input", "type", "shape", "scale, zero point", "there, or all of it"), tuple(rows))
+    return Table(("input", "type", "shape", "scale, zero point", "at that place, or all"), tuple(rows))
 
 
 def _held(held, place, shape):
@@ -160,4 +156,3 @@ def _line(tensor):
     if len(tensor.scales) == 1:
         return f"{tensor.scales[0]:.9g}, {tensor.zero_points[0]}"
     return f"{len(tensor.scales)} scales" if len(tensor.scales) else "none"
-
