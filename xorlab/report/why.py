@@ -120,7 +120,7 @@ class Why(Shown):
             return f"Output {pair.output} is the same on all inputs."
         other = "" if pair.other_class is None else (
             f" It names another class on {pair.other_class:,}"
-            + (f", of which {pair.by_tie:,} are ties." if pair.by_tie else ".") if pair.other_class else
+            + (f" (ties: {pair.by_tie:,})." if pair.by_tie else ".") if pair.other_class else
             " It names the same class on all.")
         return (f"Output {pair.output} differs on {self._inputs(pair.differing)}, in "
                 f"{counted(pair.numbers, 'number')}, by {_size(pair.largest_step)} at most.{other}")
