@@ -306,7 +306,7 @@ def answers_of(folder, *answers, line=None, shape=(1, 3)):
     path = models.reference_file("relu-2-4-1", "int8.tflite")
     made = report.compare(path, samples=len(answers[0]), among=("builtin", "reference"))
     names = ("xnnpack", "builtin", "reference")[: len(answers)]
-    pair_of = sys.modules["xorlab.report.compare"]._pair
+    pair_of = sys.modules["xorlab.report.compare"].pair_of
     pairs = tuple(pair_of(port, *pair, *(answers[names.index(name)] for name in pair))
                   for pair in combinations(names, 2))
     return replace(made, outputs=(port,), answers={name: (x,) for name, x in zip(names, answers, strict=True)},

@@ -16,6 +16,7 @@ def main(arguments=None):
     rules.set_defaults(run=_rules)
     _add_inspect(commands)
     _add_compare(commands)
+    _add_why(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -76,6 +77,22 @@ def _add_compare(commands):
     compare.set_defaults(run=_compare)
 
 
+def _add_why(commands):
+    why = commands.add_parser(
+        "why", help="where two runtimes part on a .tflite file, and by which arithmetic",
+        description="Compares every tensor, operator by operator, works out an output of the first one that differs "
+                    "under both runtimes' rules, and tells how the difference goes on. Runs all inputs where there are "
+                    "at most 65,536, else a seeded sample, smaller for a large net, or yours. Exit status 0 if all "
+                    "tensors agree, 1 if not, 2 for bad input.")
+    why.add_argument("file", metavar="FILE", help="a .tflite file")
+    _add_inputs(why)
+    why.add_argument("--between", nargs=2, metavar=("A", "B"),
+                     help="two of xnnpack, builtin, reference, tflm (default: the two that differ on most inputs)")
+    _add_html(why)
+    why.add_argument("--json", action="store_true", help="print it as JSON")
+    why.set_defaults(run=_why)
+
+
 def _add_inputs(command):
     command.add_argument("--inputs", metavar="X", help="X.npy, or X.npz with an array for each input's name; one row "
                                                        "for each sample")
@@ -105,6 +122,22 @@ def _compare(options):
                           among=None if options.runtimes is None else tuple(options.runtimes.split(",")))
     _show(made, options.html)
     return 0 if made.agree else 1
+
+
+def _why(options):
+    import json
+
+    from xorlab import report
+
+    found = report.why(options.file, options.between, options.inputs, samples=options.samples, seed=options.seed,
+                       quantize=options.quantize)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=1))
+        if options.html:
+            found.save_page(options.html)
+    else:
+        _show(found, options.html)
+    return 0 if found.agree else 1
 
 
 def _show(made, page):

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, models, predictors, runtimes, sandbox
+from xorlab import data, predictors, runtimes, sandbox
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.rules import RULES
 from xorlab.runtimes import Plan
 from xorlab.tables import Table, Tabular
 
 EXPECTED = {"tflm": "tflm", "reference": "reference", "builtin": "ruy", "xnnpack": "xnnpack"}   # x86-64 with AVX2
-FILES = [(name, "int8.tflite") for name in models.reference_names()] + [("sigmoid-2-3-1", "int8-middle.tflite")]
-PROBES = models.REFERENCES / "operators"        # a file for each operator: some of it, side by side
+REFERENCES = Path(__file__).parent / "references"       # as models has it, whose import takes seconds
+FILES = [(path.parent.name, path.name) for path in sorted(REFERENCES.glob("*-*/int8*.tflite"))]
+PROBES = REFERENCES / "operators"               # a file for each operator: some of it, side by side
 ASKED = ("tflm", "reference", "ruy", "single", "xnnpack")       # no runtime here follows tinymind
 NETS = "reference nets"
 CALLS = 64                          # of each probe
@@ -199,7 +200,7 @@ def report() -> Report:
     """Run every installed runtime and every rule on all inputs of the reference nets, and on the operators' files."""
     differing, codes = {}, {}
     q = data.int8_inputs()
-    paths = [models.reference_file(name, file) for name, file in FILES]
+    paths = [REFERENCES / name / file for name, file in FILES]
     answers = {rule: [IntegerMLP.from_tflite(path, rule).codes(q) for path in paths] for rule in RULES}
     asked = [runtime for runtime in EXPECTED if _installed(runtime)]
     differing[NETS] = {runtime: _counts(answers, [predictors.from_tflite(path, runtime).codes(q) for path in paths])

@@ -4,8 +4,13 @@ html : how a report is shown.
 asked : any file on any runtime, with inputs that are drawn or given.
 inspect : what stands in a file, and which runtimes run it.
 compare : on which inputs runtimes answer otherwise.
+inner : every tensor of a file, as a runtime has it.
+apart : how far two runtimes are apart, tensor by tensor.
+worked : one output, worked out as each runtime does it.
+why : where two runtimes part, by which arithmetic, and how it goes on from there.
 """
 from xorlab.report.compare import Comparison, compare
 from xorlab.report.inspect import Inspection, inspect
+from xorlab.report.why import Why, why
 
-__all__ = ["Comparison", "Inspection", "compare", "inspect"]
+__all__ = ["Comparison", "Inspection", "Why", "compare", "inspect", "why"]

@@ -9,6 +9,7 @@ from xorlab import compare as comparing
 from xorlab import runtimes
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
+from xorlab.report.apart import steps
 from xorlab.report.asked import File, Inputs, ask, inputs_of
 from xorlab.report.html import Section, Shown, counted
 from xorlab.report.inspect import without
@@ -153,7 +154,7 @@ def compare(path, inputs=None, *, samples: int | None = None, seed: int | None =
         raise ValueError(f"{path} runs on {' and '.join(answers) or 'none'} of {', '.join(names)}, and two are needed "
                          f"to compare; {reasons}")
     _check_shapes(file, answers)
-    pairs = tuple(_pair(port, a, b, answers[a][i], answers[b][i]) for i, port in enumerate(file.outputs)
+    pairs = tuple(pair_of(port, a, b, answers[a][i], answers[b][i]) for i, port in enumerate(file.outputs)
                   for a, b in combinations(answers, 2))
     return Comparison(file.path, given, tuple(file.outputs), answers, left_out, pairs,
                       bool(file.graph.state))
@@ -176,27 +177,17 @@ def _checked_names(names):
     return names
 
 
-def _pair(port, a, b, first, second):
-    other, steps = comparing.answered_otherwise(first, second), _steps(first, second)
+def pair_of(port: Port, a: str, b: str, first: np.ndarray, second: np.ndarray) -> Pair:
+    """Return how the answers of runtimes a and b in one output differ, arrays (calls, ...)."""
+    other, size = comparing.answered_otherwise(first, second), steps(first, second)
     classes = None
     rows = [class_rows(x, port.affine) for x in (first, second)]
     if not any(row is None for row in rows):
         classes = comparing.other_classes(*rows)
-    by_input = steps.reshape(len(steps), -1).max(axis=1, initial=0)
-    return Pair(str(port), a, b, int(other.sum()), int((steps != 0).sum()), by_input.max().item(),
+    by_input = size.reshape(len(size), -1).max(axis=1, initial=0)
+    return Pair(str(port), a, b, int(other.sum()), int((size != 0).sum()), by_input.max().item(),
                 int(by_input.argmax()),
                 classes and classes["other_class"], classes["by_tie"] if classes else 0)
-
-
-def _steps(first, second):
-    """Return by how much the numbers of two answers differ, infinity where just one is NaN."""
-    if first.dtype.kind not in "fc":
-        return np.abs(first.astype(np.int64) - second.astype(np.int64))
-    with np.errstate(invalid="ignore"):
-        steps = np.abs(first - second)
-    steps[(first == second) | (np.isnan(first) & np.isnan(second))] = 0
-    steps[np.isnan(steps)] = np.inf
-    return steps
 
 
 def class_rows(values: np.ndarray, affine: Affine | None) -> np.ndarray | None:

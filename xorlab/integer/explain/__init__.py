@@ -26,21 +26,34 @@ TELLERS = {
 def of_output(graph, q, node: int | str | None = None, where: int | tuple | None = None) -> Explanation:
     """Return the arithmetic of one output of one operator of an IntegerGraph; see IntegerGraph.explain."""
     node = _node(graph, node)
-    tensors, sums, samples = graph.one_call(_one_sample(graph, q))
-    made, op, rule = tensors[node.output][0], node.operator, RULES[graph.rule]
-    lead = (0,) if made.shape[:1] == (samples,) else ()         # an operator may leave no axis of samples
-    where = _where(made.shape[len(lead) :], where)
-    place = lead + where
+    tensors, _, samples = graph.one_call(_one_sample(graph, q))
+    shape = tensors[node.output].shape[1:]
+    lead = (0,) if shape[:1] == (samples,) else ()              # an operator may leave no axis of samples
+    where = _where(shape[len(lead) :], where)
+    return of_node(node, graph.rule, [tensors[i][0] for i in node.inputs], lead + where, where)
+
+
+def of_node(node, rule: str, x: list, place: tuple, where: tuple) -> Explanation:
+    """Return the arithmetic of one output of a graph's Node.
+
+    x : what goes into it in a call, an array for each input.  place : of the output in what the call makes.
+    where : what the title calls that place, an index into one sample.
+    """
+    op, runs_on, kernel = node.operator, RULES[rule].runs_on, RULES[rule].kernel(node.operator)
+    calls = [one[None] for one in x]
+    if isinstance(op, operators.Weighted):
+        sums = kernel.accumulate(op, *calls)
+        made, acc = kernel.requantize(op, sums)[0], sums[0][place].item()
+    else:
+        made, acc = kernel(op, *calls)[0], None
     teller = next(teller for kind, teller in TELLERS.items() if isinstance(op, kind))
-    told = teller(Output(op, rule.kernel(op), [tensors[i][0] for i in node.inputs], place, made.shape))
-    acc = sums[node.output][0][place].item() if node.output in sums else None
+    told = teller(Output(op, kernel, x, place, made.shape))
     if (told.value, told.accumulator) != (made[place].item(), acc):
         raise disagreement(op, (told.value, told.accumulator), (made[place].item(), acc))
     meaning = [] if op.output is None else [
         f"{op.output}: code {told.value} stands for {float(op.output.dequantize(told.value)):.6g}"]
-    return Explanation(
-        f"{op.name} into tensor {node.name}, output {index_text(where)}, rule {graph.rule} ({rule.runs_on})",
-        told.inputs, (*told.lines, *meaning), told.value, acc)
+    return Explanation(f"{op.name} into tensor {node.name}, output {index_text(where)}, rule {rule} ({runs_on})",
+                       told.inputs, (*told.lines, *meaning), told.value, acc)
 
 
 def _node(graph, node):
