@@ -89,6 +89,7 @@ class Comparison(Shown):
         words = {"inputs": f"{self.inputs.words}; one call each"}
         if not self.agree:
             words["alike"] = "; ".join(" = ".join(group) for group in self.alike())
+            words["why"] = f"xorlab why {self.path.name} names the operator where they part"
         words |= {runtime: f"left out: {reason}" for runtime, reason in self.left_out.items()}
         if self.stateful:
             words["state"] = "cleared before each call, so what builds up over calls is not seen"
