@@ -372,7 +372,7 @@ def _curve(found, ax):
     ax.plot(places, asked, "o--", color=plots.PALE_BLUE, label="inputs on which some differ")
     ax.plot(places, numbers, "o-", color="#D55E00", label="numbers that differ")
     every = -(-len(stages) // LABELS) or 1
-    ax.set_xticks(places[::every], names[::every], rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+    ax.set_xticks(places[::every], names[::every], rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylabel="share, %", ylim=(-3, 103), title=f"{' and '.join(found.between)}, operator by operator")
     ax.legend(loc="center left")
     plots.describe(ax, _curve_words(found))
