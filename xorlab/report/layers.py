@@ -41,6 +41,7 @@ class Layer:
     error : mean of (int8 - float).  data : (least, largest) float value.
     line : (least, largest) real number that its codes stand for, None for a tensor of floats.
     codes : how many of all its `of_codes` codes occur, 0 for floats.
+    through : operators right before it that no float tensor matches; what they lose is in what it loses.
     """
     operator: int
     kind: str
@@ -56,6 +57,7 @@ class Layer:
     line: tuple | None
     codes: int
     of_codes: int
+    through: tuple = ()
 
     def __str__(self):
         return self.kind if self.operator < 0 else f"{self.operator} {self.kind}"
@@ -104,7 +106,8 @@ class Layers(Shown):
                       _or_dash(one.clipped, _percent), _or_dash(one.error, "{:.3g}".format),
                       NO_MATCH if one.partner is None else one.partner) for one in self.layers)
         return Table(("operator", "SQNR, dB", "lost, dB", "clipped", "mean error", "against float tensor"), rows, (
-            "SQNR: 10 log10(sum of float^2 / sum of (int8 - float)^2). Lost: against the operator's worst input.",),
+            "SQNR: 10 log10(sum of float^2 / sum of (int8 - float)^2). Lost: against the operator's worst input.",
+            "What is lost before hides what is lost after it: mend the worst, then ask again."),
             (0, 5))
 
     def ranges(self) -> Table:
@@ -119,6 +122,9 @@ class Layers(Shown):
         if worst:
             yield (f"Most is lost in operator {worst}, tensor {shortened(worst.name, NAME)}: {worst.lost:.1f} dB, from "
                    f"{worst.sqnr + worst.lost:.1f} dB of what comes into it to {worst.sqnr:.1f} dB.")
+            if worst.through:
+                yield (f"What operator {', '.join(map(str, worst.through))} before it loses is part of that, for "
+                       f"{NO_MATCH} there.")
             if worst.line is not None:
                 yield _cause(worst)
             for one in sorted(self.layers, key=lambda one: -(one.lost or 0)):
@@ -422,7 +428,7 @@ def _check_outputs(file, model, tally, partners):
 
 def _levels(file, tally, partners):
     """Return {tensor: its Layer}, the input first."""
-    found, level = {}, {}
+    found, level, unmatched = {}, {}, {}
     for i, port in tally.ports.items():
         number, op = tally.maker.get(i, (-1, None))
         coming = [level[k] for k in (op.inputs if op else ()) if level.get(k) is not None]
@@ -430,18 +436,21 @@ def _levels(file, tally, partners):
         limits = np.iinfo(port.dtype) if port.affine else None
         what = (number, op.name if op else "input", port.name, port.made)
         codes = (line, len(tally.seen.get(i, ())), limits.max - limits.min + 1 if limits else 0)
+        through = tuple(sorted({k for before in (op.inputs if op else ()) for k in unmatched.get(before, ())}))
         level[i] = comes
         if i not in partners:
-            found[i] = Layer(*what, None, *[None] * 6, *codes)
+            unmatched[i] = (*through, number)
+            found[i] = Layer(*what, None, *[None] * 6, *codes, through)
             continue
         one = tally.sums[i, partners[i]]
         n, f, q, ff, _, _, ee, beyond, beyond_ee = one.sums
         sqnr = decibels(ff, ee)
         if ff and (ee or port.affine):
             level[i] = decibels(ff, ee or n * port.affine.scale**2 / 12)
-        lost = None if comes is None or not ff else comes - level[i]
+        lost = None if comes is None or not ff else comes - level[i] if ee else 0.0
         found[i] = Layer(*what, tally.names[partners[i]], sqnr, lost, beyond / n if port.affine else None,
-                         beyond_ee / ee if ee else 0.0, (q - f) / n, (float(one.least), float(one.most)), *codes)
+                         beyond_ee / ee if ee else 0.0, (q - f) / n, (float(one.least), float(one.most)), *codes,
+                         through)
     return found
 
 
