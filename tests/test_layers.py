@@ -13,7 +13,7 @@ from xorlab import cli, models, report
 from xorlab.integer import IntegerGraph
 from xorlab.integer.affine import Affine
 from xorlab.integer.graph import End, Node
-from xorlab.integer.operators import Conv2D, FullyConnected
+from xorlab.integer.operators import Conv2D, Dequantize, FullyConnected, Quantize
 from xorlab.integer.write import content_of
 
 module = importlib.import_module("xorlab.report.layers")       # the package's own name for it is the function
@@ -203,6 +203,34 @@ def test_a_sum_without_its_bias_is_no_partner(seed, tmp_path):
     model = onnx_of(tmp_path / "float.onnx", nodes, {"w": [[1], [2]], "b": [40]}, ["n", 2])
     made = report.layers(path, model, np.random.default_rng(seed).normal(0, 20, (50, 2)))
     assert made.outputs[0].partner == "y" and made.outputs[0].sqnr > 30
+
+
+@pytest.mark.parametrize("weights, words", [
+    ([[1, 1], [0, 0]], "the best correlation is 0.5"), ([[5, 0], [0, 5]], "the best correlation is 1.00"),
+    ([[3, 0], [0, 3]], ""), (np.ones((2, 3)), "none has its shape")])
+def test_a_partner_correlates_and_is_of_the_same_size(weights, words, tmp_path):
+    path, _ = one_layer(tmp_path)
+    model = onnx_of(tmp_path / "float.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weights}, ["n", 2])
+    x = np.random.default_rng(0).normal(0, 20, (500, 2))
+    if words:
+        with pytest.raises(ValueError, match=f"matches no tensor .*{words}"):
+            report.layers(path, model, x)
+    else:
+        assert report.layers(path, model, x).outputs[0].partner == "y"
+
+
+def test_a_file_of_float_ends_has_its_codes_compared_with_the_float_input(tmp_path):
+    op = FullyConnected(np.eye(2, dtype=np.int64), np.zeros(2, np.int64), np.float32([1]), UNIT, Affine(0.75, 0))
+    nodes = [Node(one, (i,), i + 1, f"t{i}", (1, 2)) for i, one in enumerate(
+        (Quantize(None, UNIT), op, Dequantize(op.output, None)))]
+    ends = [End(i, f"t{i}", (1, 2), None) for i in (0, 3)]
+    path = saved(tmp_path / "ends.tflite", content_of(IntegerGraph(tuple(nodes), tuple(ends[:1]), tuple(ends[1:]))))
+    made = report.layers(path, one_layer(tmp_path)[1], np.float32([[1.2, -2]]))
+    assert [one.partner for one in made.layers] == ["its input", "its input", "y", "y"]
+    assert [one.sqnr for one in made.layers] == pytest.approx([np.inf, 21.3354, 13.1245, 13.1245], abs=1e-3)
+    assert [one.lost for one in made.layers] == [None, None, pytest.approx(8.2109, abs=1e-3), 0]
+    assert "-" in made.ranges().rows[0] and str(made)
+    assert report.layers(path, one_layer(tmp_path)[1], samples=50).worst.operator == 1
 
 
 @pytest.mark.parametrize("channels_first", [True, False])
