@@ -283,11 +283,15 @@ def files_of(folder):
     two = Maker()
     a, b, y = (two.tensor("int8", name=name, scale=0.1) for name in "aby")
     two.operator("ADD", [a, b], [y], "AddOptions")
+    place = Maker()
+    x, y = place.tensor("int8", (1, 8), name="x", scale=0.1), place.tensor("int32", (1,), name="place")
+    place.operator("ARG_MAX", [x, place.tensor("int32", data=[1])], [y], "ArgMaxOptions", outputType=2)
     path, model, *_ = chain(folder)
     other = onnx_of(folder / "other.onnx", [helper.make_node("Sin", ["t"], ["y"]), helper.make_node(
         "Mul", ["x", "k"], ["t"])], {"k": [50]}, ["n", 8])
     there = {"int8": path, "onnx": model, "random": other,
              "two": saved(folder / "two.tflite", two.ends([a, b], [y]).content()),
+             "place": saved(folder / "place.tflite", place.ends([x], [y]).content()),
              "wide": saved(folder / "wide.tflite", dense(np.eye(3)).content()),
              "bad_onnx": saved(folder / "bad.onnx", b"no model"), "bad_keras": saved(folder / "bad.keras", b"no model"),
              "pth": saved(folder / "net.pth", b""), "gone": folder / "gone.onnx"}
@@ -301,6 +305,7 @@ def files_of(folder):
     ("int8", "random", (), "matches no tensor of"), ("int8", "int8", (), "is no float model"),
     ("two", "onnx", (), "has 2 inputs"), ("int8", "wide", (), "takes inputs of shape (1, 3)"),
     ("int8", "bad_onnx", (), "ONNX Runtime can run"), ("int8", "bad_keras", (), "Keras can run"),
+    ("place", "onnx", (), "holds INT32 without a scale"),
     ("int8", "pth", (), "must be a .tflite, .onnx or .keras file"), ("int8", "gone", (), "gone.onnx"),
     ("gone", "onnx", (), "gone.onnx"), ("onnx", "onnx", (), "float.onnx"),
     ("int8", "onnx", ("--inputs", "nan"), "finite"), ("int8", "onnx", ("--inputs", "codes"), "takes float32, got int8"),

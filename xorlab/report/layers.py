@@ -166,7 +166,7 @@ def layers(path, float_model, inputs=None, *, samples: int | None = None, seed: 
     _check_outputs(file, model.path, tally, partners)
     made = _levels(file, tally, partners)
     notes = list(inner.notes)
-    if any(one.kind in ENDING_BELOW_1 and one.clipped for one in made.values()):
+    if any(one.kind in ENDING_BELOW_1 and one.clipped and one.line[1] == 255 / 256 for one in made.values()):
         notes.append(f"The codes of {' and '.join(ENDING_BELOW_1)} end at 255/256, whatever the data: the format fixes "
                      "it, and what is clipped there is off by 1/256 at most.")
     return Layers(file.path.name, model.path.name, given, tuple(made.values()),
@@ -275,7 +275,8 @@ class _Onnx:
 
 class _Keras:
     def __init__(self, path, shape, _):
-        with quiet():
+        refusal = None
+        with quiet():               # which prints what it held back if an error leaves it
             import keras
 
             try:
@@ -285,7 +286,9 @@ class _Keras:
                 takes = [tuple(one.shape) for one in model.inputs]
                 self._model = keras.Model(model.inputs, [end for _, end in ends])
             except Exception as error:                  # a damaged file raises what its parts raise
-                raise _cannot(path, "Keras", error) from None
+                refusal = _cannot(path, "Keras", error)
+        if refusal:
+            raise refusal
         if len(takes) != 1:
             raise ValueError(f"{path} has {len(takes)} inputs, and layers can be compared for one")
         if not _fits(takes[0], shape):
@@ -418,8 +421,12 @@ def _long(shape):
 
 def _check_outputs(file, model, tally, partners):
     for i in file.graph.outputs:
+        name = file.graph.tensors[i].name
+        if i not in tally.ports:
+            raise ValueError(f"output {name} of {file.path} holds {file.graph.tensors[i].dtype} without a scale, which "
+                             "stands for no real numbers to be compared")
         if i not in partners:
-            root, name = tally.root(i), file.graph.tensors[i].name
+            root = tally.root(i)
             best = max((one.agreement()[0] for (a, _), one in tally.sums.items() if a == root), default=None)
             reason = "none has its shape" if best is None else f"the best correlation is {best:.2f}"
             raise ValueError(f"output {name} of {file.path} matches no tensor of {model} on these inputs ({reason}); "
