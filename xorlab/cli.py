@@ -17,6 +17,7 @@ def main(arguments=None):
     _add_inspect(commands)
     _add_compare(commands)
     _add_why(commands)
+    _add_layers(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -93,11 +94,29 @@ def _add_why(commands):
     why.set_defaults(run=_why)
 
 
+def _add_layers(commands):
+    layers = commands.add_parser(
+        "layers", help="in which layer a quantized .tflite file loses most of what its float model knew",
+        description="Runs both on the same real numbers, and tells of every layer how far its error is below its "
+                    "signal, how much is clipped, and how its range fits the data. Exit status 0, 2 for bad input.")
+    layers.add_argument("file", metavar="FILE", help="a quantized .tflite file")
+    layers.add_argument("--float", required=True, metavar="MODEL", dest="model",
+                        help="the model that it was made from, .tflite, .onnx or .keras")
+    layers.add_argument("--inputs", metavar="X", help="X.npy of real numbers, one row for each sample: your data")
+    _add_draw(layers)
+    _add_html(layers)
+    layers.set_defaults(run=_layers)
+
+
 def _add_inputs(command):
     command.add_argument("--inputs", metavar="X", help="X.npy, or X.npz with an array for each input's name; one row "
                                                        "for each sample")
     command.add_argument("--quantize", action="store_true",
                          help="the inputs are real numbers, and become codes by each input's scale")
+    _add_draw(command)
+
+
+def _add_draw(command):
     command.add_argument("--samples", type=int, metavar="N", help="how many inputs to draw (default: 1,000, fewer "
                                                                   "where they are large)")
     command.add_argument("--seed", type=int, metavar="S", help="of the draw (default: 0)")
@@ -138,6 +157,14 @@ def _why(options):
     else:
         _show(found, options.html)
     return 0 if found.agree else 1
+
+
+def _layers(options):
+    from xorlab import report
+
+    _show(report.layers(options.file, options.model, options.inputs, samples=options.samples, seed=options.seed),
+          options.html)
+    return 0
 
 
 def _show(made, page):

@@ -8,9 +8,11 @@ inner : every tensor of a file, as a runtime has it.
 apart : how far two runtimes are apart, tensor by tensor.
 worked : one output, worked out as each runtime does it.
 why : where two runtimes part, by which arithmetic, and how it goes on from there.
+layers : where a quantized net loses what its float model knew.
 """
 from xorlab.report.compare import Comparison, compare
 from xorlab.report.inspect import Inspection, inspect
+from xorlab.report.layers import Layers, layers
 from xorlab.report.why import Why, why
 
-__all__ = ["Comparison", "Inspection", "Why", "compare", "inspect", "why"]
+__all__ = ["Comparison", "Inspection", "Layers", "Why", "compare", "inspect", "layers", "why"]
