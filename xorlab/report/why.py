@@ -161,7 +161,7 @@ def why(path, between: tuple | None = None, inputs=None, *, samples: int | None 
     plain, notes = _answers(file, asked, given, must=between is not None)
     pairs = _candidates(plain)
     if between is None and len(pairs) == 1:
-        notes.append(f"Of {', '.join(plain)}, these two answer otherwise on most inputs.")
+        notes.append(f"No other two of {', '.join(plain)} answer otherwise on more inputs.")
     inner, refused = _inner(file, dict.fromkeys(itertools.chain(*pairs)))
     pairs = [pair for pair in pairs if set(pair) <= set(inner)] or pairs
     tallies, moved = _tallies(file, inner, refused, pairs, given.arrays, plain)

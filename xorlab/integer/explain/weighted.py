@@ -14,8 +14,8 @@ def weighted(out: Output) -> Told:
     total, bias = sum(row[-1] for row in rows), int(op.biases[unit])
     lines, code = requantized(op, out.kernel, total + bias, unit, out.shape)
     table = table_of(("input", "code", f"code {-zero_point:+d}", "weight", "product"), rows, summed=(4,))
-    return Told(table, [f"{len(rows)} products add up to {total}, with the bias {bias:+d} to {total + bias}", *lines],
-                code, total + bias)
+    products = "1 product comes to" if len(rows) == 1 else f"{len(rows)} products add up to"
+    return Told(table, [f"{products} {total}, with the bias {bias:+d} to {total + bias}", *lines], code, total + bias)
 
 
 def requantized(op, kernel, acc: int, unit: int, shape: tuple) -> tuple[list, int]:
