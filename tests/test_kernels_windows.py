@@ -14,7 +14,7 @@ from functools import cached_property, partial
 import hunting
 import numpy as np
 import pytest
-from graph_files import FOLLOWS, alone, answers
+from graph_files import FOLLOWS, alone, answers, made_by
 from random_operators import STYLES, WINDOWS_AND_MOVES, codes
 
 from xorlab.integer import IntegerGraph
@@ -214,6 +214,25 @@ def test_only_the_built_in_mean_depends_on_the_number_of_threads(threads):
             it = question(rng, name, "ties")
             if (runtime, name) != ("builtin", "MEAN"):
                 assert (it.answer(kernel(FOLLOWS[runtime], kind)) == it.asked(runtime, threads=threads)).all(), it.op
+
+
+@pytest.mark.parametrize("kind", [FullyConnected, Conv2D, DepthwiseConv2D], ids=lambda kind: kind.name)
+def test_xnnpack_leaves_what_has_biases_without_a_scale_to_the_built_in_kernels(kind, tmp_path):
+    rng, told, file = np.random.default_rng(0), 0, tmp_path / "file.tflite"
+    for style in STYLES * 20:
+        it = question(rng, kind.name, style, calls=6)
+        if it.op.units == 1:        # runtimes refuse a layer's one weight scale beside biases without any
+            continue
+        scales = np.resize(it.op.weight_scales, it.op.units)
+        op = replace(it.op, biases=it.op.biases + 1, weight_scales=scales, biases_scaled=False)
+        graph = alone(op, *(x.shape[1:] for x in it.arrays))
+        file.write_bytes(content_of(graph))
+        assert IntegerGraph.from_tflite(file).nodes[0].operator.biases_scaled is False
+        for runtime, rule in FOLLOWS.items():
+            (theirs,), (ours,) = answers(content_of(graph), runtime, it.arrays), made_by(graph, it.arrays, rule)
+            assert np.array_equal(ours.reshape(theirs.shape), theirs), (runtime, op)
+        told += int((kernel("xnnpack", kind)(op, *it.arrays).reshape(theirs.shape) != theirs).sum())
+    assert told > 0                                     # else it would not matter who computes
 
 
 @pytest.mark.parametrize("name", CLASSES)

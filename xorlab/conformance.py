@@ -28,6 +28,7 @@ _TWICE = "rounded twice, ties away from zero"
 _UP = "rounded twice, ties up"
 _ONCE = "rounded once, ties up"
 _EVEN = "one product in float32, ties to the even neighbour"
+_EVEN_SUM = f"{_EVEN}; biases without a scale in the file: as ruy"
 _COPIED = "codes are copied"
 _256THS = "the factor is a whole number of 256ths; rounded once, ties up; outside XNNPACK's range of factors as ruy"
 # what each way of an operator does, under the name of the first rule that has it
@@ -37,16 +38,16 @@ WORDS = {
         "reference": "one product in float64, ties away from zero",
         "ruy": f"{_UP}; where a layer has one factor, it goes through float32",
         "single": f"{_ONCE}; one sample a call, from 4 units and 8 inputs on, as ruy",
-        "xnnpack": _EVEN},
+        "xnnpack": _EVEN_SUM},
     "CONV_2D": {
         "tflm": f"{_TWICE}; factor in float64",
         "ruy": f"{_UP}; in groups as tflm",
         "single": f"{_ONCE}; in groups as tflm; with one output pixel a call, from 4 units and depth 8 on, as ruy",
-        "xnnpack": _EVEN},
+        "xnnpack": _EVEN_SUM},
     "DEPTHWISE_CONV_2D": {
         "tflm": f"{_TWICE}; factor in float64",
         "ruy": f"{_UP} in whole vectors of 8 channels; the channels that remain as tflm",
-        "xnnpack": _EVEN},
+        "xnnpack": _EVEN_SUM},
     "AVERAGE_POOL_2D": {"tflm": "the sum of the codes inside the picture over their number, ties away from code 0"},
     "MAX_POOL_2D": {
         "tflm": "the largest code; the 6 of a fused RELU6 is rounded away from zero",

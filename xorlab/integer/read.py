@@ -78,13 +78,15 @@ class Reader:
         if tensor.zero_points.any() or not len(tensor.scales):
             raise ValueError(f"weights {called(tensor)} have zero points {tensor.zero_points}; symmetric int8 weights "
                              "are needed")
-        biases = np.zeros(units, np.int64)
+        biases, scaled = np.zeros(units, np.int64), True
         if len(self.indices) > 2:
-            biases = self.constant(2).astype(np.int64)
+            biases, scales = self.constant(2).astype(np.int64), self.tensor(2).scales
+            scaled = len(scales) > 0 and bool((scales > 0).all())
             if biases.shape != (units,):
                 raise ValueError(f"biases {called(self.tensor(2))} have shape {biases.shape} for {units} units")
         return {"weights": weights.astype(np.int64), "biases": biases, "weight_scales": tensor.scales,
-                "input": self.line(), "output": self.output, "activation": self.op.activation}
+                "input": self.line(), "output": self.output, "activation": self.op.activation,
+                "biases_scaled": scaled}
 
 
 def called(tensor: tflite_file.Tensor) -> str:

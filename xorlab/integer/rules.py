@@ -50,15 +50,18 @@ class Rule:
     kernels : {operator class: its kernel}.  runs_on : who computes so.
     rounding : of a dense layer's sums, in a call of several samples.
     in_integers : whether a net of dense layers and tables needs no float while it runs.
+    below : the kernels of the runtime that gets what this one does not take; None where it takes all.
     """
     kernels: Mapping
     runs_on: str
     rounding: Rounding
     in_integers: bool = True
+    below: Mapping | None = None
 
     def kernel(self, op: Operator) -> Callable:
         """Return the kernel of an operator."""
-        return self.kernels[type(op)]
+        left = self.below is not None and isinstance(op, Weighted) and not op.biases_scaled
+        return (self.below if left else self.kernels)[type(op)]
 
     def scales(self, layer: FullyConnected) -> np.ndarray:
         """Return the factors from a dense layer's sums to output steps, one for the layer or for each unit."""
@@ -153,6 +156,6 @@ RULES = {
     "ruy": Rule(RUY, "LiteRT's built-in kernels on x86 with AVX2", UP),
     "single": Rule(SINGLE, "LiteRT's built-in kernels on ruy's portable path", ONCE),
     "reference": Rule(REFERENCE, "LiteRT's reference kernels", REAL, in_integers=False),
-    "xnnpack": Rule(XNNPACK, "LiteRT's default, XNNPACK", EVEN, in_integers=False),
+    "xnnpack": Rule(XNNPACK, "LiteRT's default, XNNPACK", EVEN, in_integers=False, below=RUY),
     "tinymind": Rule(TINYMIND, "TinyMind: TFLite Micro's layers, its own table for the sigmoid", AWAY),
 }
