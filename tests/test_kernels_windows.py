@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import hunting
+import made_files
 import numpy as np
 import pytest
 from graph_files import FOLLOWS, alone, answers, made_by
@@ -224,15 +225,32 @@ def test_xnnpack_leaves_what_has_biases_without_a_scale_to_the_built_in_kernels(
         if it.op.units == 1:        # runtimes refuse a layer's one weight scale beside biases without any
             continue
         scales = np.resize(it.op.weight_scales, it.op.units)
-        op = replace(it.op, biases=it.op.biases + 1, weight_scales=scales, biases_scaled=False)
+        op = replace(it.op, biases=it.op.biases + 1, weight_scales=scales, described=False)
         graph = alone(op, *(x.shape[1:] for x in it.arrays))
         file.write_bytes(content_of(graph))
-        assert IntegerGraph.from_tflite(file).nodes[0].operator.biases_scaled is False
+        assert IntegerGraph.from_tflite(file).nodes[0].operator.described is False
         for runtime, rule in FOLLOWS.items():
             (theirs,), (ours,) = answers(content_of(graph), runtime, it.arrays), made_by(graph, it.arrays, rule)
             assert np.array_equal(ours.reshape(theirs.shape), theirs), (runtime, op)
         told += int((kernel("xnnpack", kind)(op, *it.arrays).reshape(theirs.shape) != theirs).sum())
     assert told > 0                                     # else it would not matter who computes
+
+
+@pytest.mark.parametrize("kind, axis", [(Conv2D, 3), (DepthwiseConv2D, 1)], ids=["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_xnnpack_leaves_weight_scales_along_another_axis_to_the_built_in_kernels(kind, axis, tmp_path):
+    rng, line, file = np.random.default_rng(0), Affine(0.05, -3), tmp_path / "file.tflite"
+    shape = (6, 3, 3, 6) if kind is Conv2D else (6, 3, 6)
+    op = kind(rng.integers(-127, 128, shape), rng.integers(-999, 999, 6), np.float32(rng.uniform(0.001, 0.01, 6)),
+              line, Affine(0.4, 5), padding="SAME")
+    x = codes(rng, 100, (1, 9, 8, 6))
+    model = made_files.unpacked(content_of(alone(op, (1, 9, 8, 6))))
+    model.subgraphs[0].tensors[model.subgraphs[0].operators[0].inputs[1]].quantization.quantizedDimension = axis
+    file.write_bytes(made_files.packed(model))
+    graph = IntegerGraph.from_tflite(file)
+    for runtime, rule in FOLLOWS.items():
+        (theirs,), (ours,) = answers(file.read_bytes(), runtime, x), made_by(graph, x, rule)
+        assert np.array_equal(ours, theirs), runtime
+    assert (kernel("xnnpack", kind)(op, *x) != theirs).any()        # the last asked is XNNPACK
 
 
 @pytest.mark.parametrize("name", CLASSES)

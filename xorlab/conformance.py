@@ -28,7 +28,7 @@ _TWICE = "rounded twice, ties away from zero"
 _UP = "rounded twice, ties up"
 _ONCE = "rounded once, ties up"
 _EVEN = "one product in float32, ties to the even neighbour"
-_EVEN_SUM = f"{_EVEN}; biases without a scale in the file: as ruy"
+_EVEN_SUM = f"{_EVEN}; where a file gives biases no scale, or weight scales another axis than the units', as ruy"
 _COPIED = "codes are copied"
 _256THS = "the factor is a whole number of 256ths; rounded once, ties up; outside XNNPACK's range of factors as ruy"
 # what each way of an operator does, under the name of the first rule that has it

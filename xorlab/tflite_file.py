@@ -16,7 +16,7 @@ class Tensor:
     shape : () where the file gives none.  signature : the shape as it was declared, -1 where any length goes.
     scales : float32 (k,), empty where it is not quantized; k > 1 means a scale for each channel.
     zero_points : int64 (k,).  data : its constant content as an array, or None for an activation; bytes, uint8 (n,),
-    where NumPy has no such type.
+    where NumPy has no such type.  axis : along which several scales go.
     variable : whether it keeps its content from one call to the next.  buffer : which of the file's it has.
     """
     name: str
@@ -28,6 +28,7 @@ class Tensor:
     signature: tuple = ()
     variable: bool = False
     buffer: int = 0
+    axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _tensor(tensor, index, buffers):
         raise tflite_format.Damaged(f"tensor {name} keeps state and has constant content")
     data = _array(content, dtype, shape, name, tensor.sparsity is not None) if content else None
     return Tensor(name, dtype, shape, scales, zero_points[: len(scales)], data, signature or shape,
-                  bool(tensor.isVariable), tensor.buffer)
+                  bool(tensor.isVariable), tensor.buffer, int(quantization.quantizedDimension if quantization else 0))
 
 
 def _array(content, dtype, shape, name, sparse):

@@ -55,7 +55,8 @@ class Weighted(_Fused, Operator):
 
     weights : int64, symmetric (zero point 0).  biases : int64 (units,), at scale input * weight.
     weight_scales : float32, one for the operator or one for each unit.  activation : fused NONE, RELU or RELU6.
-    biases_scaled : whether the file gives the biases their scale, or has none; XNNPACK leaves the operator if not.
+    described : whether a file gives its biases, if it has any, a scale, and says that weight scales go by unit;
+        XNNPACK leaves the operator to others if not.
     """
     weights: np.ndarray
     biases: np.ndarray
@@ -63,7 +64,7 @@ class Weighted(_Fused, Operator):
     input: Affine
     output: Affine
     activation: str = "NONE"
-    biases_scaled: bool = field(default=True, kw_only=True)
+    described: bool = field(default=True, kw_only=True)
     unit_axis: ClassVar[int] = 0        # of the weights
 
     def __post_init__(self):

@@ -78,15 +78,15 @@ class Reader:
         if tensor.zero_points.any() or not len(tensor.scales):
             raise ValueError(f"weights {called(tensor)} have zero points {tensor.zero_points}; symmetric int8 weights "
                              "are needed")
-        biases, scaled = np.zeros(units, np.int64), True
+        biases, described = np.zeros(units, np.int64), len(tensor.scales) == 1 or tensor.axis == axis
         if len(self.indices) > 2:
             biases, scales = self.constant(2).astype(np.int64), self.tensor(2).scales
-            scaled = len(scales) > 0 and bool((scales > 0).all())
+            described &= len(scales) > 0 and bool((scales > 0).all())
             if biases.shape != (units,):
                 raise ValueError(f"biases {called(self.tensor(2))} have shape {biases.shape} for {units} units")
         return {"weights": weights.astype(np.int64), "biases": biases, "weight_scales": tensor.scales,
                 "input": self.line(), "output": self.output, "activation": self.op.activation,
-                "biases_scaled": scaled}
+                "described": described}
 
 
 def called(tensor: tflite_file.Tensor) -> str:

@@ -60,7 +60,7 @@ class Rule:
 
     def kernel(self, op: Operator) -> Callable:
         """Return the kernel of an operator."""
-        left = self.below is not None and isinstance(op, Weighted) and not op.biases_scaled
+        left = self.below is not None and isinstance(op, Weighted) and not op.described
         return (self.below if left else self.kernels)[type(op)]
 
     def scales(self, layer: FullyConnected) -> np.ndarray:

@@ -52,7 +52,7 @@ def _more_operands(file, op, bias):
         weights = op.weights.astype(np.int8)
         made = [file.constant(weights[None] if depthwise else weights, op.weight_scales, axis=3 if depthwise else 0)]
         if bias == "tensor" or op.biases.any():
-            scales = np.float32(op.input.scale) * op.weight_scales if op.biases_scaled else None
+            scales = np.float32(op.input.scale) * op.weight_scales if op.described else None
             return [*made, file.constant(op.biases.astype(np.int32), scales)]
         return [*made, -1] if bias == "-1" else made
     return [file.constant(np.int32(getattr(op, CONSTANTS[op.name])))] if op.name in CONSTANTS else []
