@@ -1,22 +1,12 @@
 """Small TFLite files made from nothing, one operator after the other, for what no converter here writes."""
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from xorlab.tflite_file import packed
 
 TYPES = {np.dtype(kind): getattr(schema.TensorType, name) for kind, name in (
     ("float32", "FLOAT32"), ("float64", "FLOAT64"), ("int8", "INT8"), ("uint8", "UINT8"), ("int16", "INT16"),
     ("int32", "INT32"), ("int64", "INT64"), ("bool", "BOOL"), ("uint32", "UINT32"))}
-
-
-def unpacked(content):
-    """Return the object of a file's content, to change and to pack again."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-
-
-def packed(model):
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def flexible_map(**numbers):

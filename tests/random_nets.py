@@ -1,12 +1,12 @@
 """int8 TFLite files made from nothing: of given operators, or of random ones with parts left out and shared."""
 import math
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.operators import FullyConnected, Logistic, Relu
+from xorlab.tflite_file import packed
 
 VERSIONS = {"FULLY_CONNECTED": 4, "LOGISTIC": 2, "RELU": 2, "RELU6": 2, "RESHAPE": 1, "QUANTIZE": 1, "DEQUANTIZE": 2}
 PLAIN = {"reshapes": "input", "bias": "tensor", "names": True, "share": False, "float_ends": (False, False),
@@ -146,13 +146,6 @@ def _signature(graph):
         port.name, port.tensorIndex = name[:-1].encode(), index
         setattr(signature, name, [port])
     return signature
-
-
-def packed(model):
-    """Return a TFLite file's content from its object form, a ModelT."""
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def random_steps(rng):

@@ -7,7 +7,6 @@ import re
 import tracemalloc
 from pathlib import Path
 
-import made_files
 import numpy as np
 import pytest
 import random_operators_elementwise as elementwise
@@ -289,7 +288,7 @@ def odd(rng):
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
     """Return a file that is sound to look at, and one thing in it is not: an index, a shape, an option, a scale."""
-    model = made_files.unpacked(content)
+    model = tflite_file.unpacked(content)
     graph = model.subgraphs[0]
     op, tensor = rng.choice(graph.operators), rng.choice(graph.tensors)
     kind = rng.randrange(9)
@@ -324,7 +323,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     elif tensor.buffer:                                     # weights, biases, axes, margins, a shape
         values = rng.choice([np.int32([odd(rng)] * 4), np.int32([])])
         model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
-    return made_files.packed(model)
+    return tflite_file.packed(model)
 
 
 def test_a_damaged_operator_never_ends_in_anything_but_a_sentence(pytestconfig, tmp_path):

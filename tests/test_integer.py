@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hunting import ask
 from hypothesis import given
 from hypothesis import strategies as st
-from random_nets import packed, random_file, tflite_of
+from random_nets import random_file, tflite_of
 from torch import nn
 
 import xorlab
@@ -28,6 +28,7 @@ from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.operators import FullyConnected, Logistic
 from xorlab.integer.rules import RULES
+from xorlab.tflite_file import packed, unpacked
 
 FOLLOWS = dict(conformance.EXPECTED)
 if importlib.util.find_spec("tflite_micro") is None:
@@ -249,7 +250,7 @@ def test_what_is_no_int8_chain_is_refused_in_one_sentence(file, says):
 
 def test_a_net_that_branches_is_refused(tmp_path):
     content = models.reference_file("relu-2-4-1", "int8.tflite").read_bytes()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     graph = model.subgraphs[0]
     graph.operators[-1].inputs = graph.operators[-2].inputs     # the last sigmoid looks past its layer
     graph.tensors[graph.outputs[0]].shape = np.int32([1, 4])
@@ -326,7 +327,7 @@ def test_how_runtimes_quantize_at_a_float_end_is_as_the_docstring_says(tmp_path)
 
 def edited(steps, edit, **parts):
     """Return a file's content after `edit(graph, options of its first layer)` has changed its object form."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(steps, **{"reshapes": None} | parts), 0))
+    model = unpacked(tflite_of(steps, **{"reshapes": None} | parts))
     graph = model.subgraphs[0]
     edit(graph, next(op.builtinOptions for op in graph.operators if len(op.inputs) == 3))
     return packed(model)

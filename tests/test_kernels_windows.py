@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import hunting
-import made_files
 import numpy as np
 import pytest
 from graph_files import FOLLOWS, alone, answers, made_by
 from random_operators import STYLES, WINDOWS_AND_MOVES, codes
 
+from xorlab import tflite_file
 from xorlab.integer import IntegerGraph
 from xorlab.integer.affine import Affine
 from xorlab.integer.fixed_point import round_half_away
@@ -243,9 +243,9 @@ def test_xnnpack_leaves_weight_scales_along_another_axis_to_the_built_in_kernels
     op = kind(rng.integers(-127, 128, shape), rng.integers(-999, 999, 6), np.float32(rng.uniform(0.001, 0.01, 6)),
               line, Affine(0.4, 5), padding="SAME")
     x = codes(rng, 100, (1, 9, 8, 6))
-    model = made_files.unpacked(content_of(alone(op, (1, 9, 8, 6))))
+    model = tflite_file.unpacked(content_of(alone(op, (1, 9, 8, 6))))
     model.subgraphs[0].tensors[model.subgraphs[0].operators[0].inputs[1]].quantization.quantizedDimension = axis
-    file.write_bytes(made_files.packed(model))
+    file.write_bytes(tflite_file.packed(model))
     graph = IntegerGraph.from_tflite(file)
     for runtime, rule in FOLLOWS.items():
         (theirs,), (ours,) = answers(file.read_bytes(), runtime, x), made_by(graph, x, rule)

@@ -21,7 +21,7 @@ def saved(tmp_path):
     """A function that saves a made file, or an object of one, and returns its path."""
     def save(made, name="made.tflite"):
         path = tmp_path / name
-        path.write_bytes(made.content() if isinstance(made, made_files.Maker) else made_files.packed(made))
+        path.write_bytes(made.content() if isinstance(made, made_files.Maker) else tflite_file.packed(made))
         return path
 
     return save
@@ -65,7 +65,7 @@ def test_a_file_with_two_inputs_is_refused_by_their_names(saved, runtime):
 
 def with_ends_cut(entry, exit_):
     """The float_fallback file, of float ends around int8, with the int8 tensors behind one or both as its ends."""
-    model = made_files.unpacked(FLOAT_ENDS.read_bytes())
+    model = tflite_file.unpacked(FLOAT_ENDS.read_bytes())
     graph = model.subgraphs[0]
     names = [op.name for op in tflite_file.read(FLOAT_ENDS).operators]
     first, last = names.index("QUANTIZE"), len(names) - 1

@@ -1,7 +1,6 @@
 """The byte account against the file's size, the object reader's contents, and files that are spoiled on purpose."""
 import struct
 
-import flatbuffers
 import made_files
 import numpy as np
 import pytest
@@ -11,16 +10,6 @@ from random_nets import random_net
 from xorlab import export, models, tflite_bytes, tflite_file, tflite_format
 
 FILES = sorted(models.REFERENCES.glob("*/*.tflite"))
-
-
-def object_model(content):
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-
-
-def packed(model):
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def counted(model):
@@ -48,7 +37,7 @@ def test_the_account_adds_up_for_fifty_random_nets(tmp_path):
         description, content = random_net(rng)
         path.write_bytes(content)
         account = tflite_bytes.account(path)
-        graph = object_model(content).subgraphs[0]
+        graph = tflite_file.unpacked(content).subgraphs[0]
         layers = [[graph.tensors[i] for i in op.inputs[1:3]] for op in graph.operators if len(op.inputs) == 3]
         assert account.total == len(content), description
         assert account.parts["weights"] == sum(4 + np.prod(weights.shape) for weights, _ in layers), description
@@ -65,7 +54,7 @@ def test_weights_and_biases_take_what_their_types_take(variant, weight, bias):
 @pytest.mark.parametrize("variant", export.VARIANTS)
 def test_names_and_shapes_take_what_they_spell(variant):
     path = models.reference_file("sigmoid-2-3-1", f"{variant}.tflite")
-    model = object_model(path.read_bytes())
+    model = tflite_file.unpacked(path.read_bytes())
     expected = counted(model)
     reshapes = [op for op in model.subgraphs[0].operators if len(op.inputs) == 2]
     constants = {model.subgraphs[0].tensors[op.inputs[1]].buffer for op in reshapes}
@@ -75,10 +64,10 @@ def test_names_and_shapes_take_what_they_spell(variant):
 
 
 def test_a_tensor_name_longer_by_one_letter_is_one_byte_more(tmp_path):
-    model = object_model(models.reference_file("relu-2-4-1", "int8.tflite").read_bytes())
+    model = tflite_file.unpacked(models.reference_file("relu-2-4-1", "int8.tflite").read_bytes())
     names = []
     for _ in range(2):
-        (tmp_path / "net.tflite").write_bytes(packed(model))
+        (tmp_path / "net.tflite").write_bytes(tflite_file.packed(model))
         names.append(tflite_bytes.account(tmp_path / "net.tflite").parts["names"])
         model.subgraphs[0].tensors[0].name += b"x"
     assert names[1] == names[0] + 1
@@ -110,11 +99,11 @@ def with_second_name_at(content, shift):
 
 
 def test_a_name_that_two_tensors_share_counts_once(tmp_path):
-    model = made_files.unpacked(models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes())
+    model = tflite_file.unpacked(models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes())
     model.subgraphs[0].tensors[0].name = model.subgraphs[0].tensors[1].name = b"seven"          # 5 + 5 bytes
-    shared = with_second_name_at(made_files.packed(model), 0)
+    shared = with_second_name_at(tflite_file.packed(model), 0)
     (tmp_path / "net.tflite").write_bytes(shared)
-    before = tflite_bytes.account(saved(tmp_path, made_files.packed(model)))
+    before = tflite_bytes.account(saved(tmp_path, tflite_file.packed(model)))
     after = tflite_bytes.account(tmp_path / "net.tflite")
     # its own ten bytes and their padding lie there unused: too few to be noticed
     assert after.parts["names"] == before.parts["names"] - 10 and after.total == before.total
@@ -127,10 +116,10 @@ def saved(folder, content):
 
 def test_parts_that_overlap_are_refused(tmp_path):
     content = models.reference_file("sigmoid-2-3-1", "int8.tflite").read_bytes()
-    model = made_files.unpacked(content)
+    model = tflite_file.unpacked(content)
     # a name whose fifth byte on reads as a string of its own: length 1, "x", zero
     model.subgraphs[0].tensors[0].name = model.subgraphs[0].tensors[1].name = "\1\0\0\0x\0\0\0"
-    path = saved(tmp_path, with_second_name_at(made_files.packed(model), 4))
+    path = saved(tmp_path, with_second_name_at(tflite_file.packed(model), 4))
     with pytest.raises(ValueError, match="saved.tflite: bytes from .* are for names and for names"):
         tflite_bytes.account(path)
 

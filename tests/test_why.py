@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from graph_files import FOLLOWS, alone, answers
-from made_files import Maker, packed, unpacked
+from made_files import Maker
 from random_graphs import random_graph
 
 from xorlab import cli, conformance, models, plots
@@ -19,6 +19,7 @@ from xorlab.integer.write import content_of
 from xorlab.report import why
 from xorlab.report.asked import File
 from xorlab.report.inner import Inner, rewritten
+from xorlab.tflite_file import packed, unpacked
 
 inner = importlib.import_module("xorlab.report.inner")
 whys = importlib.import_module("xorlab.report.why")         # the package's own name for it is the function

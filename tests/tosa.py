@@ -17,7 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from made_files import TYPES, packed, unpacked
+from made_files import TYPES
+
+from xorlab.tflite_file import packed, unpacked
 
 PYTHON = os.environ.get("XORLAB_TOSA_PYTHON")
 MISSING = "no TOSA reference model here; python3 lab.py test --with tosa installs it and runs this"

@@ -98,13 +98,27 @@ def content_and_graph(path):
 
 def graph_of(content, path):
     """Return the main Graph of the bytes of a TFLite file; `path` is what an error calls it."""
-    from ai_edge_litert import schema_py_generated as schema
-
     try:
         tflite_format.walk(content)                     # the reader that follows has no eye for damage
-        return _graph(schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0)), content)
+        return _graph(unpacked(content), content)
     except tflite_format.Damaged as error:
         raise ValueError(f"{path} is not a sound TFLite file: {error}") from None
+
+
+def unpacked(content):
+    """Return the object form of a sound file's bytes, the schema's ModelT, to change and to pack again."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def packed(model) -> bytes:
+    """Return the bytes of a TFLite file from its object form."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _graph(model, content):

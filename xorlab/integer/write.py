@@ -1,8 +1,8 @@
 """A graph as a TFLite file: for runtimes to be asked what they make of it."""
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from xorlab import tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.integer.operators import Concatenation, DepthwiseConv2D, Operator, Weighted
 
@@ -124,6 +124,4 @@ class _File:
 
     def content(self, inputs: list, outputs: list) -> bytes:
         self.graph.inputs, self.graph.outputs = np.int32(inputs), np.int32(outputs)
-        builder = flatbuffers.Builder(4096)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return tflite_file.packed(self.model)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-import flatbuffers
 import numpy as np
 
 from xorlab import sandbox, tflite_file
@@ -117,18 +116,14 @@ def rewritten(content: bytes, outputs: list, operators: int | None = None) -> by
 
     outputs : tensor indices.  operators : how many to keep, from the first on; None keeps all.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = tflite_file.unpacked(content)
     _bring_inside(model, content)
     graph = model.subgraphs[0]
     graph.outputs, graph.operators = np.int32(outputs), graph.operators[:operators]
     model.signatureDefs = None
     # a plan of TFLite Micro's memory made before knows nothing of the further outputs, and lets tensors overwrite them
     model.metadata = [item for item in model.metadata or () if item.name != b"OfflineMemoryAllocation"]
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return tflite_file.packed(model)
 
 
 def _bring_inside(model, content):
