@@ -16,14 +16,15 @@ from graph_files import FOLLOWS, alone, answers, differing, made_by
 from random_graphs import random_graph
 
 import xorlab
-from xorlab import export, models, sandbox, tflite_file
+from xorlab import export, models, tflite_file
 from xorlab.integer import IntegerGraph
 from xorlab.integer.affine import Affine
 from xorlab.integer.graph import End, Node
 from xorlab.integer.operators import Add, AveragePool2D, Conv2D, FullyConnected, Mean, Mul, Quantize, Sub
 from xorlab.integer.read import READERS
 from xorlab.integer.write import content_of
-from xorlab.runtimes import LITERT_KERNELS, Plan
+from xorlab.report import asked
+from xorlab.runtimes import LITERT_KERNELS
 
 EVERY_INPUT = 300                   # random inputs of each file
 OPERATORS = sorted((Path(models.reference_file("relu-2-4-1", "int8.tflite")).parents[1] / "operators").glob("*.tflite"))
@@ -167,22 +168,19 @@ def test_every_file_of_a_folder_follows_its_rules_or_is_refused_by_name(foreign,
             print(f"\n{error}")
         assert str(foreign) in str(error) and any(op.name in str(error) for op in graph.operators)
         return
-    x, ran = numbers(np.random.default_rng(0), ours, EVERY_INPUT), []
+    x, ran = numbers(np.random.default_rng(0), ours, EVERY_INPUT * ours.inputs[0].shape[0]), []
     for runtime, rule in FOLLOWS.items():
-        plan = Plan(runtime, graph.inputs, graph.outputs,
-                    tuple((end.dtype.str, end.shape) for end in ours.inputs), tuple(range(len(graph.outputs))),
-                    tuple(end.name for end in ours.outputs), ours.inputs[0].shape[0])
-        try:
-            theirs = sandbox.opened(Path(foreign).read_bytes(), plan, foreign).run(*x)
-        except ValueError as error:
+        calls = tuple(one.reshape(-1, *end.shape) for one, end in zip(x, ours.inputs, strict=True))
+        answer = asked.ask(asked.File.read(foreign), runtime, calls)
+        if answer.outputs is None:
             with capsys.disabled():
-                print(f"\n{error}")
+                print(f"\n{answer.reason}")
             continue
         made = ours.under(rule).codes(x)
-        for a, b in zip(made if isinstance(made, tuple) else (made,), theirs, strict=True):
+        for a, b in zip(made if isinstance(made, tuple) else (made,), answer.outputs, strict=True):
             differ = int((a.reshape(b.shape) != b).sum())
             assert differ == 0, f"{rule} differs from {runtime} in {differ:,} of {b.size:,} codes"
-        ran.append(f"{runtime} {sum(out.size for out in theirs):,}")
+        ran.append(f"{runtime} {sum(out.size for out in answer.outputs):,}")
     with capsys.disabled():
         print(f"\n{foreign.name}: {', '.join(ran)} codes equal")
     assert ran

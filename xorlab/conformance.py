@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, predictors, runtimes, sandbox
+from xorlab import data, ports, predictors, runtimes, sandbox, tflite_file
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.rules import RULES
-from xorlab.runtimes import Plan
 from xorlab.tables import Table, Tabular
 
 EXPECTED = {"tflm": "tflm", "reference": "reference", "builtin": "ruy", "xnnpack": "xnnpack"}   # x86-64 with AVX2
@@ -211,7 +210,7 @@ def report() -> Report:
         graph = probe(row)
         x = inputs(graph)
         answers = {way: outputs(graph.under(way), x) for way in ways(row)}
-        differing[row] = {runtime: _counts(answers, _asked(graph, row, runtime, x)) for runtime in asked}
+        differing[row] = {runtime: _counts(answers, _asked(row, runtime, x)) for runtime in asked}
         codes[row] = sum(made.size for made in answers[ASKED[0]])
     return Report(differing, codes)
 
@@ -230,14 +229,13 @@ def outputs(graph: IntegerGraph, x: list) -> list[np.ndarray]:
     return list(made) if isinstance(made, tuple) else [made]
 
 
-def _asked(graph, row, runtime, x):
+def _asked(row, runtime, x):
     """Return a runtime's outputs of an operator's file, or None if it refuses it."""
     path = file_of(row)
-    kinds = tuple((end.dtype.str, end.shape) for end in graph.inputs)
-    ends = [tuple(end.tensor for end in side) for side in (graph.inputs, graph.outputs)]
-    plan = Plan(runtime, *ends, kinds, tuple(range(len(ends[1]))), tuple(end.name for end in graph.outputs), 1)
+    content, graph = tflite_file.content_and_graph(path)
     try:
-        return sandbox.opened(path.read_bytes(), plan, path).run(*x)
+        session = sandbox.opened(content, ports.plan_of_calls(graph, runtime, path), path)
+        return session.run(*(one[:, None] for one in x))            # a call has one sample
     except ValueError:
         return None
 

@@ -15,7 +15,7 @@ from xorlab import files, ports
 from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
 from xorlab.report.inner import Inner, made_by_operators, pieces
-from xorlab.report.why import LEAST, NAME, PRODUCTS, products
+from xorlab.report.why import NAME, affordable
 from xorlab.streams import progress, quiet
 from xorlab.tables import Table
 
@@ -186,7 +186,7 @@ def _both_inputs(file, given, samples, seed):
             raise ValueError(f"input {port} of {file.path} got {real[~np.isfinite(real)][0]}; give finite numbers")
         return made.words, real, encode(real)
     made = inputs_of(file, samples=samples, seed=seed)
-    most = max(LEAST, PRODUCTS // max(1, products(file.graph)))
+    most = affordable(file.graph)
     if samples is None and (made.every or len(made) > most):
         made = inputs_of(file, samples=min(SAMPLES, most), seed=seed)
     if not port.affine:

@@ -106,7 +106,8 @@ class Why(Shown):
             yield (f"What it makes, tensor {shortened(first.name, NAME)}, differs on {self._inputs(first.inputs)}, in "
                    f"{first.differing:,} of {first.compared:,} {first.what} ({_percent(first.share)}), by "
                    f"{_size(first.step)} at most. " + (
-                       "It is the first operator." if not before else
+                       "It is the first operator." if not first.operator else
+                       "Nothing before it was compared." if not before else
                        "The tensor before it is the same on all inputs." if before == 1 else
                        f"The {before} tensors before it are the same on all inputs."))
         elif self.agree:
@@ -195,10 +196,15 @@ def _checked_pair(between):
 def _asked_with(file, given, samples, seed, quantize) -> Inputs:
     """Return the inputs that are asked for; by default no more than a net of this size is asked in a few seconds."""
     made = inputs_of(file, given, samples=samples, seed=seed, quantize=quantize)
-    most = max(LEAST, PRODUCTS // max(1, products(file.graph)))
+    most = affordable(file.graph)
     if given is not None or samples is not None or len(made) <= most:
         return made
     return inputs_of(file, samples=most, seed=seed)
+
+
+def affordable(graph: Graph) -> int:
+    """Return how many inputs of a graph a runtime is asked, if nobody says how many: fewer of a large net."""
+    return max(LEAST, PRODUCTS // max(1, products(graph)))
 
 
 def products(graph: Graph) -> int:
