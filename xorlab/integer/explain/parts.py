@@ -34,10 +34,11 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self):
+        pre = '<pre style="white-space:pre-wrap">'          # a page may be narrower than a line
         if self.inputs is None:
-            return f"<pre>{escape(str(self))}</pre>"
+            return f"{pre}{escape(str(self))}</pre>"
         working = escape("\n".join(self.working))
-        return f"<p>{escape(self.title)}</p>{self.inputs._repr_html_()}<pre>{working}</pre>"
+        return f"<p>{escape(self.title)}</p>{self.inputs._repr_html_()}{pre}{working}</pre>"
 
 
 @dataclass(frozen=True)
