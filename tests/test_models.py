@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import onnx
@@ -47,6 +48,28 @@ def test_no_hidden_layer_is_a_line_behind_a_sigmoid():
     x = data.grid(5)
     w, b = (p.detach().numpy() for p in model.parameters())
     np.testing.assert_allclose(model(torch.from_numpy(x)).detach()[:, 0], 1 / (1 + np.exp(-(x @ w[0] + b))), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [
+    [(20, 20, -10), (20, 20, -30), (20, -20, -10)], [(1, -2, 0.5), (2, 1)],
+    [(1, 2, 3), (4, 5, 6), (7, 8, 9), (1, 2, 3, 4)]
+])
+def test_a_net_by_hand_answers_what_its_numbers_say(units):
+    *hidden, output = units
+    for point, answer in zip(data.grid(5), models.by_hand(units)(torch.from_numpy(data.grid(5)))[:, 0], strict=True):
+        on = [1 / (1 + math.exp(-(w1 * point[0] + w2 * point[1] + b))) for w1, w2, b in hidden]
+        total = sum(v * h for v, h in zip(output, on, strict=False)) + output[-1]
+        assert answer.item() == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-6)
+
+
+@pytest.mark.parametrize("units", [
+    [], [(1, 2, 3)], [(1, 2), (1, 2)], [(1, 2, 3), (1, 2, 3)], [(1, 2, 3), (1, "b")],
+    [(1, 2, 3), (1, math.nan)], ..., 9,
+])
+def test_numbers_that_are_no_net_are_refused_in_one_sentence(units):
+    with pytest.raises(ValueError, match=r"needs finite numbers, \(w1, w2, b\) for each hidden unit") as error:
+        models.by_hand(units)
+    assert repr(units) in str(error.value)
 
 
 @pytest.mark.parametrize("settings, says", [

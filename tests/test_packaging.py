@@ -135,15 +135,16 @@ def test_a_module_imports_only_modules_before_it(module):
             assert set(named) <= {*before, *own}, f"{module} imports {', '.join(set(named) - set(before))}"
 
 
-def test_inside_integer_modules_import_one_way_too():
-    folder = ROOT / "xorlab" / "integer"
+@pytest.mark.parametrize("package", ["integer", "plots"])
+def test_inside_a_package_modules_import_one_way_too(package):
+    folder = ROOT / "xorlab" / package
     order = re.findall(r"^(\w+) : ", (folder / "__init__.py").read_text(), re.M)
     assert sorted(order) == sorted({path.stem for path in folder.iterdir() if path.suffix == ".py"
                                     or (path / "__init__.py").is_file()} - {"__init__"})
     for i, module in enumerate(order):
-        trees = [ast.parse(path.read_text()) for path in module_files(f"integer/{module}")]
+        trees = [ast.parse(path.read_text()) for path in module_files(f"{package}/{module}")]
         for node in (node for tree in trees for node in ast.walk(tree)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xorlab.integer"):
-                named = {alias.name for alias in node.names} if node.module == "xorlab.integer" else {
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"xorlab.{package}"):
+                named = {alias.name for alias in node.names} if node.module == f"xorlab.{package}" else {
                     node.module.split(".")[2]}
                 assert named <= set(order[: i + 1]), f"{module} imports {', '.join(named - set(order[: i + 1]))}"

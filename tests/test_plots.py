@@ -1,26 +1,47 @@
+
+import io
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
 
-from xorlab import compare, data, models, plots, predictors, tflite_bytes, training
+from xorlab import compare, data, look, models, plots, predictors, tflite_bytes, training
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import Affine
 from xorlab.integer.operators import FullyConnected
+from xorlab.plots import paper
+from xorlab.plots.lines import spread
 
 matplotlib.use("Agg")
 
 
 @pytest.fixture(autouse=True)
-def labelled_figures():
+def series_style():
+    with plt.style.context(look.STYLE):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def labelled_figures(series_style):
     """Close what a test drew; whatever of it is shown must have a title and labels, or names for ticks."""
     yield
     axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes
             if ax.axison and ax.has_data() and ax.get_label() != "<colorbar>"]
-    named = {ax: any(map(str.isalpha, "".join(tick.get_text() for tick in ax.get_yticklabels()))) for ax in axes}
-    unlabelled = [ax for ax in axes if not (ax.get_title() and ax.get_xlabel() and (ax.get_ylabel() or named[ax]))]
+    named = {ax: any(c.isalpha() or c == "%" for tick in ax.get_yticklabels() for c in tick.get_text()) for ax in axes}
+    window = {ax for ax in axes if ax.get_label() == "<window>"}            # the map beside it has them
+    unlabelled = [ax for ax in axes if not (title_of(ax) and ax.get_xlabel() and (ax.get_ylabel() or named[ax]))]
     plt.close("all")
-    assert unlabelled == []
+    assert [ax for ax in unlabelled if ax not in window] == []
+
+
+def title_of(ax):
+    return ax.get_title(loc="left")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
 
 
 def steep_in_the_first(x):
@@ -36,7 +57,7 @@ def test_the_first_input_runs_along_x_and_the_origin_is_lower_left():
 
 def test_a_surface_has_fixed_limits_a_title_and_a_contour_where_there_is_one():
     ax = plots.surface(steep_in_the_first)
-    assert ax.images[0].get_clim() == (0, 1) and ax.get_title() == "steep_in_the_first"
+    assert ax.images[0].get_clim() == (0, 1) and title_of(ax) == "steep_in_the_first"
     (contour,) = [c for c in ax.collections if isinstance(c, matplotlib.contour.QuadContourSet)]
     assert np.allclose(contour.get_paths()[0].vertices[:, 0], 0.5**0.5, atol=1e-3)
     flat = plots.surface(lambda x: np.full(len(x), 0.2), title="flat")
@@ -81,10 +102,13 @@ def test_a_disagreement_map_shows_every_input_at_its_place():
         return predictors.QuantizedPredictor(lambda q: codes(q).astype(np.int8), "p", (2,), line, line)
 
     a = always(lambda q: np.where((q[:, 0] == 100) & (q[:, 1] == -128), 7, 0))
-    ax = plots.disagreement(a, always(lambda q: np.zeros(len(q))))
-    picture = ax.images[0].get_array()
-    assert picture[0, 228] == 7 and np.count_nonzero(picture) == 1      # row = second input, column = first
-    assert ax.images[0].get_clim() == (-7, 7) and "1 of 65,536" in ax.figure.alt_text
+    other = always(lambda q: np.where(q[:, 0] < 28, 7, 0))              # on 156 of 256 columns
+    picture = plots.disagreement(other, always(lambda q: np.zeros(len(q)))).images[0]
+    assert np.asarray(picture.get_array())[:, :156].tolist() == [[7] * 156] * 256
+    assert np.count_nonzero(picture.get_array()) == 156 * 256 and picture.get_clim() == (-7, 7)
+    ax = plots.disagreement(a, always(lambda q: np.zeros(len(q))))      # one input only: a marker
+    (marks,) = [marks for marks in ax.collections if len(marks.get_offsets())]
+    assert marks.get_offsets().tolist() == [[100, -128]] and "1 of 65,536" in ax.figure.alt_text
 
 
 def sums(sample, shift=0, dtype=np.int8, name=None):
@@ -134,7 +158,7 @@ def test_a_slice_varies_two_inputs_and_keeps_the_others():
     (q, _) = asked
     assert (q[:, 0] == 7).all() and (q[:, 2] == -9).all() and np.array_equal(q[:, [3, 1]], data.int8_inputs())
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 3, code", "input 1, code")
-    assert "0 of 65,536 inputs of a slice differ" in ax.figure.alt_text and "inputs 3 and 1" in ax.get_title()
+    assert "0 of 65,536 inputs of a slice differ" in ax.figure.alt_text and "inputs 3 and 1" in title_of(ax)
     surface = plots.surface(lambda x: x[:, 0, 1] + x[:, 1, 0] / 10, inputs=(1, 2), at=np.zeros((2, 2)), side=3)
     np.testing.assert_allclose(surface.images[0].get_array(), [[0, .5, 1], [.05, .55, 1.05], [.1, .6, 1.1]], atol=1e-6)
 
@@ -215,13 +239,13 @@ def test_a_smaller_reach_shows_small_differences_and_says_what_is_beyond():
 
 def test_outputs_beyond_the_colours_are_said():
     ax = plots.surface(lambda x: 2 * x[:, 0] - 0.25, side=5, title="steep")
-    assert ax.get_title() == "steep\n(outputs -0.25 to 1.8, colours 0 to 1)"
+    assert title_of(ax) == "steep" and texts(ax) == ["outputs -0.25 to 1.75"]
     assert "on 60% of it" in ax.figure.alt_text and "from -0.25 to 1.75" in ax.figure.alt_text    # -0.25, 1.25, 1.75
     assert ax.images[0].colorbar.extend == "both"
-    assert plots.frame(np.full((3, 3), 1.5)).get_title() == "(outputs 1.5 to 1.5, colours 0 to 1)"
+    assert texts(plots.frame(np.full((3, 3), 1.5), title="t")) == ["outputs 1.5 to 1.5"]
     for inside in (data.xor, lambda x: 1.0001 * x[:, 0]):
         ax = plots.surface(inside, title="inside")
-        assert ax.get_title() == "inside" and "Beyond" not in ax.figure.alt_text
+        assert title_of(ax) == "inside" and texts(ax) == [] and "Beyond" not in ax.figure.alt_text
         assert ax.images[0].colorbar.extend == "neither"
 
 
@@ -305,7 +329,7 @@ def test_shares_and_survival_and_final_losses_draw_what_the_race_found():
     adam, sgd = race.entries
     ax = plots.shares(race.entries)
     assert [bar.get_width() for bar in ax.patches] == [adam.share, sgd.share]
-    assert tuple(ax.lines[0].get_xdata()) == adam.interval
+    assert {tuple(line.get_xdata()) for line in ax.lines} == {adam.interval, sgd.interval}
     ax = plots.survival(race.entries)
     epochs, left = ax.lines[0].get_data()
     assert left[-1] == pytest.approx(1 - adam.share) and left[0] == 1
@@ -346,7 +370,7 @@ def test_a_confusion_matrix_counts_as_scikit_learn_does():
         text = written[column, row]
         assert text.get_text() == str(count)
         shade = np.mean(ax.images[0].cmap(ax.images[0].norm(count))[:3])       # dark letters on pale and back
-        assert abs(shade - (1 if text.get_color() == "white" else 0)) > 0.4
+        assert abs(shade - (1 if text.get_color() == look.PAPER[0] else 0.1)) > 0.35
     assert f"{np.trace(counts)} of 90 right" in ax.figure.alt_text
     assert ax.get_ylabel() == "true class"
 
@@ -434,12 +458,188 @@ def test_two_files_or_pairs_of_one_name_keep_a_row_each():
     report = compare.errors(data.xor, data.xor, data.corners()[0])
     ax = plots.error_sizes([report, report])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["xor vs xor (no error)"] * 2
-    assert ax.lines[0].get_ydata().tolist() == [0, 1]
+    assert [marks.get_offsets()[:, 1].tolist() for marks in ax.collections[1:]] == [[0, 1], [0, 1]]
 
 
 def test_error_sizes_stand_where_the_reports_say():
     reports = [compare.errors(data.xor, lambda x, shift=shift: data.xor(x) + shift * x[:, 0], data.corners()[0])
                for shift in (0.25, 0.5)]
     ax = plots.error_sizes(reports)
-    mean, largest = (line.get_xdata() for line in ax.lines)
+    mean, largest = (marks.get_offsets()[:, 0] for marks in ax.collections[1:])
     assert list(mean) == [0.125, 0.25] and list(largest) == [0.25, 0.5] and ax.get_xscale() == "log"
+
+
+# What is stored
+
+def stored(figure):
+    """Return the pixels of a figure as a lesson stores it, (height, width, 3), and its width on a page."""
+    content, width = paper.png(figure)
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")), width
+
+
+def test_a_canvas_has_the_pixels_of_a_page_and_is_stored_twice_as_fine():
+    figure, axes = plots.canvas(530, 300, columns=2, sharey=True)
+    pixels, width = stored(figure)
+    assert width == 530 and pixels.shape == (600, 1060, 3) and len(axes) == 2
+    figure, axes = plots.canvas(400, 300, 0, exact=True)
+    pixels, width = stored(figure)
+    assert width == 400 and pixels.shape == (300, 400, 3) and axes is None
+    for wrong in ((1001, 300), (0, 300), (500, 0)):
+        with pytest.raises(ValueError, match="up to 1000 pixels wide"):
+            plots.canvas(*wrong)
+
+
+def test_a_palette_keeps_the_colours_that_have_a_meaning():
+    shades = np.stack(np.meshgrid(*[np.arange(0, 256, 6)] * 2, [0, 90, 200]), axis=-1).reshape(43, -1, 3)
+    named = np.array([[int(c[i: i + 2], 16) for i in (1, 3, 5)] for c in look.named()], np.uint8)
+    pixels = shades.astype(np.uint8).copy()
+    pixels[0, : len(named)] = named                                     # one pixel each, among thousands of others
+    made = paper.with_palette(Image.fromarray(pixels))
+    assert made.mode == "P" and len(np.unique(np.asarray(made))) <= 256
+    assert np.array_equal(np.asarray(made.convert("RGB"))[0, : len(named)], named)
+    far = np.asarray(made.convert("RGB")).astype(int) - pixels
+    assert np.abs(far).mean() < 12
+    few = Image.fromarray(pixels[:2, :90])
+    assert np.array_equal(np.asarray(paper.with_palette(few).convert("RGB")), np.asarray(few))     # nothing to cut
+
+
+def test_a_picture_says_its_width_and_whether_it_may_be_scaled():
+    assert paper.shown(plots.surface(data.xor).figure)[1] == {
+        "alt": plt.gcf().alt_text, "width": 530}
+    dense = plots.disagreement(sums((2,), 2), sums((2,)))
+    assert paper.shown(dense.figure)[1] == {"alt": dense.figure.alt_text, "width": 1000, "pixelated": True}
+
+
+def looked_up(codes):
+    """Return a predictor that answers with codes (256, 256), by the codes of the first and of the second input."""
+    line = Affine(1 / 256, 0)
+    return predictors.QuantizedPredictor(lambda q: codes[tuple(q.T.astype(int) + 128)].astype(np.int8), "p", (2,), line,
+                                         line)
+
+
+def test_a_dense_map_has_two_whole_pixels_a_code_and_twelve_in_its_window():
+    rng = np.random.default_rng(4)
+    wanted = rng.integers(-3, 4, (256, 256))                            # [first input, second input]
+    ax = plots.disagreement(looked_up(wanted), looked_up(0 * wanted))
+    pixels, _ = stored(ax.figure)
+    reach = np.abs(wanted).max()
+    colours = (paper.DIFFERENCE((wanted + reach) / (2 * reach))[..., :3] * 255).round().astype(int)
+    x, top = 80, 574 - 564
+    drawn = pixels[top: top + 512, x: x + 512].astype(int)
+    codes = drawn.reshape(256, 2, 256, 2, 3).transpose(2, 0, 1, 3, 4)[:, ::-1]      # [column, row from below, 2, 2]
+    window = ax.patches[0]
+    column, row = (int(corner + 128.5) for corner in window.get_xy())
+    inside = np.ones((256, 256), bool)
+    inside[column - 1: column + 31, row - 1: row + 31] = False         # the window's frame lies over codes
+    inside[column - 1:, :] = False                                      # and so do the lines that lead out of it
+    assert np.abs(codes[inside] - colours[inside][:, None, None]).max() <= 2       # a palette of 256
+    zoomed = ax.figure.axes[1].images[0].get_array()
+    assert np.array_equal(zoomed, wanted[column: column + 30, row: row + 30].T)
+    left, high = 628, 574 - 518
+    shown = pixels[high: high + 360, left: left + 360].reshape(30, 12, 30, 12, 3)[1:-1, :, 1:-1]    # without its frame
+    assert (shown == shown[:, :1, :, :1]).all()
+
+
+def test_a_sparse_map_has_a_marker_by_sign_and_size_and_counts_in_words():
+    def of(steps):
+        codes = np.zeros((256, 256), int)
+        for (i, j), step in steps.items():
+            codes[i + 128, j + 128] = step
+        return looked_up(codes)
+
+    steps = {(100, -50): 9, (-128, 127): -2, (0, 3): 1}
+    ax = plots.disagreement(of(steps), of({}), title="tflm minus reference")
+    up, down = [marks for marks in ax.collections if len(marks.get_offsets())]
+    assert sorted(up.get_offsets().tolist()) == [[0, 3], [100, -50]] and down.get_offsets().tolist() == [[-128, 127]]
+    sizes = dict(zip(map(tuple, up.get_offsets().tolist()), up.get_sizes(), strict=True))
+    assert sizes[100, -50] > sizes[0, 3]
+    key = ax.figure.axes[1]
+    assert title_of(key) == "3 of 65,536 inputs"
+    assert {"2: tflm answers higher", "1: tflm answers lower"} <= set(texts(key))
+    _, half = plots.canvas(530, 500)
+    assert texts(plots.disagreement(of(steps), of({}), half)) == ["3 of 65,536 differ: 2 higher, 1 lower"]
+    assert title_of(plots.disagreement(of({}), of({})).figure.axes[1]) == "None of 65,536 inputs"
+    few, many = ({(i % 256 - 128, i // 256 - 128): 1 for i in range(n)} for n in (655, 656))    # up to 1 %
+    assert len(plots.disagreement(of(few), of({})).collections) and not plots.disagreement(of(many), of({})).collections
+
+
+def test_names_stand_beside_the_ends_of_their_curves_and_none_over_another():
+    wanted = ["sgd", "momentum", "rmsprop", "adam", "adamw", training.Optimizer("sgd", 1.0)]
+    entries = training.race(wanted, starts=20, epochs=30).entries + training.race("sgd", starts=9, epochs=90).entries
+    ax = plots.survival(entries)                                        # hardly any is solved: all end near 100 %
+    figure = ax.figure
+    figure.draw_without_rendering()
+    boxes = [matplotlib.text.Text.get_window_extent(text) for text in ax.texts]         # without their leaders
+    assert sorted(texts(ax)) == sorted(
+        f"{entry.label}: {100 * (1 - entry.share):.0f} %" for entry in entries) and ax.get_legend() is None
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1:])
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    colours = {text.get_text(): text.get_color() for text in ax.texts}
+    assert colours["sgd, rate 0.1: 100 %"] == look.OPTIMIZERS["sgd"][0]
+    more = plots.survival(entries + entries[:1])
+    assert texts(more) == [] and len(more.get_legend().get_texts()) == 8          # too many names: a legend
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_places_keep_their_distance_and_move_as_little_as_can_be(seed):
+    rng = np.random.default_rng(seed)
+    wanted, gap = np.sort(rng.uniform(0, 100, 6)), 10
+    made = spread(wanted, gap, 0, 100)
+    assert (np.diff(made) >= gap - 1e-9).all() and made[0] >= 0 and made[-1] <= 100 + 1e-9
+    tries = np.sort(rng.uniform(0, 100, (20_000, 6)), axis=1)
+    tries = tries[(np.diff(tries) >= gap).all(axis=1)]
+    assert len(tries) and ((tries - wanted) ** 2).sum(axis=1).min() >= ((made - wanted) ** 2).sum() - 1e-9
+
+
+def test_places_that_are_far_apart_stay():
+    assert spread([5, 30, 90], 10, 0, 100).tolist() == [5, 30, 90]
+    assert spread([50, 50, 50], 10, 0, 100).tolist() == [40, 50, 60] and spread([0, 0], 10, 4, 100).tolist() == [4, 14]
+
+
+def test_a_row_of_surfaces_shares_a_bar_and_differences_a_scale():
+    axes = plots.surfaces([data.xor, np.full((5, 5), 0.5), (steep_in_the_first, data.xor), (data.xor, data.xor)],
+                          ["a", "b", "c", "d"], facts=True)
+    assert [title_of(ax) for ax in axes] == ["a", "b", "c", "d"]
+    bars = [ax.images[0].colorbar for ax in axes]
+    assert [bar is not None for bar in bars] == [False, True, False, True]
+    assert [ax.images[0].get_clim() for ax in axes] == [(0, 1), (0, 1), (-1, 1), (-1, 1)]
+    assert texts(axes[0]) == ["4 of 4 corners right"] and texts(axes[2]) == ["from -1.00 to 1.00"]
+    assert [bool(ax.get_ylabel()) for ax in axes] == [True, False, False, False]
+    assert axes[0].figure.alt_text.count("unit square") == 4
+    for ax in axes[1:]:
+        ax.set_ylabel("second input")                                   # for the check that all axes are labelled
+
+
+def test_a_film_has_rows_and_a_bar_a_row():
+    frames = [np.full((3, 3), level) for level in (0, 0.3, 1.5, 0.4, 0.2)]
+    axes = plots.surfaces(frames, list("abcde"), columns=3)
+    assert len(axes) == 5 and len(axes[0].figure.axes) == 5
+    assert [ax.images[0].colorbar.extend if ax.images[0].colorbar else None for ax in axes] == [
+        None, None, "max", None, "neither"]
+    plt.close("all")                                                    # inner panels leave their labels out
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda: plots.surfaces([]), "at least one panel"), (lambda: plots.surfaces([np.zeros((3, 4))]), "got \\(3, 4\\)"),
+    (lambda: plots.surfaces([data.xor], ["a", "b"]), "1 panels need as many titles and facts, got 2 and 1"),
+])
+def test_surfaces_that_cannot_be_drawn_get_a_sentence(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_bars_and_tables_say_their_numbers():
+    ax = plots.bars({"a": 1076, "b": 20}, title="Flash", xlabel="bytes")
+    assert [bar.get_width() for bar in ax.patches] == [1076, 20] and texts(ax) == ["1,076", "20"]
+    ax.set_ylabel("net")
+    ax = plots.table([[0, 100], [50, 60]], "ab", "cd", title="t", xlabel="x", ylabel="y", form="{:.0f} %", most=100)
+    assert texts(ax) == ["0 %", "100 %", "50 %", "60 %"]
+    assert [text.get_color() == look.PAPER[0] for text in ax.texts] == [False, True, False, True]
+
+
+def test_a_row_of_pictures_has_a_line_each_and_one_sentence():
+    axes = plots.pictures(np.zeros((3, 4, 4, 1)), ["7", "8", "9\nnot 8"], says="Three digits.")
+    assert [texts(ax) for ax in axes] == [["7"], ["8"], ["9\nnot 8"]] and axes[0].figure.alt_text == "Three digits."
+    axes[0].figure.draw_without_rendering()
+    assert all(ax.texts[0].get_window_extent().y1 < axes[0].figure.bbox.y1 for ax in axes)         # none is cut off

@@ -176,3 +176,13 @@ def test_a_cell_whose_output_is_not_checked_keeps_what_it_has():
     assert refresh.equal_outputs(new, stored, refresh.NbvalComparison())
     stored.outputs = []
     assert not refresh.equal_outputs(new, stored, refresh.NbvalComparison())
+
+
+def test_a_picture_of_measured_times_may_be_another_but_the_words_beside_it_may_not():
+    stored, new, other = (new_code_cell("draw()", metadata={"tags": ["measured"]}, outputs=[
+        new_output("display_data", {"image/png": encoded(square(level)), "text/plain": text})])
+        for level, text in ((100, "<Figure>"), (200, "<Figure>"), (200, "<Table>")))
+    assert refresh.equal_outputs(new, stored, refresh.NbvalComparison())
+    assert not refresh.equal_outputs(other, stored, refresh.NbvalComparison())
+    stored.metadata.tags = []
+    assert not refresh.equal_outputs(new, stored, refresh.NbvalComparison())

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from graph_files import FOLLOWS, alone, answers
 from made_files import Maker
+from matplotlib import pyplot as plt
 from random_graphs import random_graph
 
-from xorlab import cli, conformance, models, plots
+from xorlab import cli, conformance, models
 from xorlab.integer.affine import Affine
 from xorlab.integer.operators import FullyConnected, MaxPool2D
 from xorlab.integer.write import content_of
@@ -151,7 +152,7 @@ def test_runtimes_that_agree_in_every_tensor_are_said_to(tmp_path, capsys):
     path = saved(tmp_path / "pool.tflite", content_of(graph))
     found = why(path)
     assert "No number differs" in found.plot().figure.alt_text
-    plots.plt.close()
+    plt.close()
     assert found.agree and found.first is None and found.worst is None and found.between == tuple(
         runtime for runtime in conformance.EXPECTED if runtime in FOLLOWS)
     assert "agree in every number" in str(found)
@@ -288,7 +289,7 @@ def test_the_curve_shows_the_share_behind_every_operator(tmp_path):
     np.testing.assert_allclose(drawn["numbers that differ"], [100 * stage.share for stage in found.stages])
     assert len(found.growth().rows) == len(found.stages) - found.stages.index(found.first)
     assert f"operator {found.first.operator}" in ax.figure.alt_text
-    plots.plt.close(ax.figure)
+    plt.close(ax.figure)
 
 
 def test_a_large_net_is_asked_with_fewer_inputs_and_says_so(tmp_path, monkeypatch):

@@ -2,10 +2,10 @@ import io
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
 from PIL import Image
 
-from xorlab import plots, widgets
+from xorlab import widgets
+from xorlab.plots.paper import OUTPUT
 
 FRAMES = [np.full((5, 5), 0.5), np.repeat(np.linspace(0, 1, 5)[:, None], 5, axis=1)]
 
@@ -19,7 +19,7 @@ def test_a_frame_has_the_colours_and_the_orientation_of_a_plotted_surface():
     z[4, 0] = 1                                 # first input 1, second input 0: lower right
     picture = pixels(widgets.png(z))
     assert picture.shape == (20, 20, 3)
-    colour = {value: np.rint(np.array(colormaps[plots.COLOURS](value)[:3]) * 255) for value in (0.0, 1.0)}
+    colour = {value: np.rint(np.array(OUTPUT(float(value))[:3]) * 255) for value in (0.0, 1.0)}
     assert (picture[-1, -1] == colour[1.0]).all()
     assert (picture[0, 0] == colour[0.0]).all() and (picture[-1, 0] == colour[0.0]).all()
 

@@ -4,6 +4,7 @@ Colours come as (light, dark) pairs: for white pages and slides, and for dark on
 sight, protanopia, deuteranopia and tritanopia, and lines and words stand out from their background: tests measure it.
 A marker or a dash says the same again, and a name stands beside each line. Nothing here imports matplotlib.
 """
+import re
 from pathlib import Path
 
 STYLE = Path(__file__).with_name("xorlab.mplstyle")     # matplotlib's: sizes, fonts, lines of every figure
@@ -19,15 +20,22 @@ DIFFERENCE = ("PRGn", 0.06, 0.94)       # purple: the candidate is lower, green:
 COUNT = ("Greys", 0.0, 0.9)             # how often
 CLASSES = ("#2166ac", "#b2182b")
 LOWER, HIGHER = "#762a83", "#1b7837"
+VERDICTS, NO_VERDICT = {"right": "#2e8b57", "wrong": "#c2571a"}, "#808080"      # an edge; the words say it too
+BAR = "#8c8c8c"                         # of a bar that stands for no optimizer and no form
+# Parts of a whole that no other name here covers, e.g. of a file: Okabe and Ito's palette and greys
+PARTS = ("#d55e00", "#e69f00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#000000", "#8c8c8c", "#dddddd")
 
-SOLID, DASHED = "-", (0, (4, 1.5))
-# {name: (light, dark, line)}; a variant is dashed: momentum of SGD, AdamW of Adam
+SOLID, DASHED, DOTTED, DASHDOT = "-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5))
+LINES = (SOLID, DASHED, DOTTED, DASHDOT)        # a further entry of one optimizer takes the next that is free
+# {name: (light, dark, line)}; a variant is dashed: momentum of SGD, AdamW of Adam. No lesson races the last two.
 OPTIMIZERS = {
     "sgd": ("#2133c3", "#1583fa", SOLID),
     "momentum": ("#007eb5", "#4ed1fe", DASHED),
     "rmsprop": ("#363c00", "#d4f73e", SOLID),
     "adam": ("#b85d32", "#e8a482", SOLID),
     "adamw": ("#7c1271", "#cd5786", DASHED),
+    "nesterov": ("#8531fa", "#a092d0", DOTTED),
+    "adagrad": ("#81556d", "#987e00", DOTTED),
 }
 # {form: (light, dark, marker)}.  Neutral: float. Blue: TFLite files. Warm: TFLite Micro, and what must equal it bit
 # for bit. Green: LiteRT's kernels.
@@ -43,6 +51,12 @@ FORMS = {
     "builtin": ("#76680f", "#a6b242", "<"),
     "reference": ("#0e4400", "#a5e398", ">"),
 }
+# Words in the name of a predictor, or of a kind of file, that tell its form; the first row that fits decides
+_WORDS = (("firmware", "emulated firmware chip"), ("c", "c"), ("tflm", "tflm micro"), ("xnnpack", "xnnpack"),
+          ("builtin", "builtin built-in"), ("reference", "reference"),
+          ("int8", "int8 uint8 int16x8 int16 integers float_fallback"),
+          ("tflite", "tflite float32 float16 dynamic_range dynamic"), ("onnx", "onnx"),
+          ("pytorch", "pytorch keras scikit-learn simulation"))         # float, wherever it was trained
 
 # The road through the series: (stop, the form whose colour it has), and which of its stops each lesson lights
 ROAD = (("train", "pytorch"), ("ONNX", "onnx"), ("TFLite", "tflite"), ("int8", "int8"), ("C", "c"),
@@ -52,6 +66,31 @@ STOPS = {"00": _ALL, "01": ("train",), "02": ("train",), "03": ("train",), "04":
          "06": ("int8",), "07": ("int8",), "08": ("C",), "09": ("train", "int8"), "10": ("chip",),
          "11": ("train", "TFLite"), "12": _ALL}
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
+
+
+def optimizer(label: str) -> str | None:
+    """Return the optimizer (a key of OPTIMIZERS) that a label begins with, e.g. "adam, rate 0.1"; None for others."""
+    first = re.match(r"\w*", label.lower()).group()
+    return first if first in OPTIMIZERS else None
+
+
+def form(name: str) -> str | None:
+    """Return the form (a key of FORMS) that a predictor's name tells; None for others.
+
+    Of a pair, "a vs b" or "a minus b", that of the first.
+
+    >>> form("int8 on reference"), form("xnnpack vs reference"), form("C, tflm"), form("my function")
+    ('reference', 'xnnpack', 'c', None)
+    """
+    words = set(re.findall(r"[\w-]+", re.split(" vs | minus ", name)[0].lower()))
+    return next((key for key, telling in _WORDS if words & set(telling.split())), None)
+
+
+def named(side: str = "light") -> list[str]:
+    """Return every colour that has a meaning on this side, maps apart."""
+    at = _at(side)
+    return [INK[at], QUIET[at], LINE[at], PAPER[at], ATTEND, ATTEND_WASH, *CLASSES, LOWER, HIGHER,
+            *(row[at] for row in (*OPTIMIZERS.values(), *FORMS.values()))]
 
 
 def colour_of_lesson(number: str, side: str = "light") -> str:

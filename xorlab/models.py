@@ -2,6 +2,7 @@
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,6 +97,32 @@ def _hidden_layers(widths, activation):
     for before, after in zip(widths, widths[1:], strict=False):
         layers += [ACTIVATIONS[activation](), nn.Linear(before, after)]
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+
+
+def by_hand(units: Sequence[Sequence[float]]) -> MLP:
+    """Return a sigmoid MLP of numbers chosen by hand, in eval mode.
+
+    units : for each hidden unit (w1, w2, b), its two weights and its bias; last, for the output, one weight per hidden
+        unit and its bias. Two hidden units take nine numbers.
+    Raises ValueError for anything else.
+
+    >>> by_hand([(20, 20, -10), (20, 20, -30), (20, -20, -10)]).name
+    'sigmoid-2-2-1'
+    """
+    try:
+        *hidden, output = (np.asarray(unit, np.float32) for unit in units)
+        fits = (len(hidden) > 0 and all(unit.shape == (3,) for unit in hidden) and output.shape == (len(hidden) + 1,)
+                and all(np.isfinite(unit).all() for unit in (*hidden, output)))
+    except (TypeError, ValueError):             # a word, or rows of several lengths
+        fits = False
+    if not fits:
+        raise ValueError("a net by hand needs finite numbers, (w1, w2, b) for each hidden unit and last (v1, ..., c), "
+                         f"one weight per hidden unit and a bias, for the output; got {units!r}")
+    net, table = MLP(len(hidden), seed=0), np.stack(hidden)     # the seed's numbers are all replaced
+    net.load_state_dict({name: torch.tensor(values) for name, values in (
+        ("hidden.weight", table[:, :2]), ("hidden.bias", table[:, 2]),
+        ("output.weight", output[None, :-1]), ("output.bias", output[-1:]))})
+    return net.eval()
 
 
 def layers_of(model):

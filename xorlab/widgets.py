@@ -3,13 +3,13 @@ import io
 
 import ipywidgets
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 
-from xorlab.plots import COLOURS, beyond_colours
+from xorlab.plots.paper import OUTPUT
+from xorlab.plots.squares import beyond_colours
 
 BLACK = 255             # in the palette: levels 0..254 from blue to red, then black for the 0.5 contour
-COLOUR_TABLE = np.vstack([colormaps[COLOURS](np.linspace(0, 1, BLACK))[:, :3], [0, 0, 0]])
+COLOUR_TABLE = np.vstack([OUTPUT(np.linspace(0, 1, BLACK))[:, :3], [0, 0, 0]])
 PALETTE = (COLOUR_TABLE * 255).round().astype(np.uint8)
 SHOWN_PIXELS = 360
 

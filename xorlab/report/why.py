@@ -87,9 +87,9 @@ class Why(Shown):
         """Draw the share of numbers that differ behind every operator, and return the axes."""
         if ax is None:
             # here: whoever wants no picture need not wait for it
-            from matplotlib import pyplot as plt
+            from xorlab import plots
 
-            ax = plt.figure(figsize=(8, 3.6), layout="constrained").subplots()
+            _, ax = plots.canvas(height=400)
         return _curve(self, ax)
 
     def to_dict(self) -> dict:
@@ -360,23 +360,28 @@ class _Picture:
         return filled(_curve_words(self._found))
 
     def _repr_html_(self):
+        from matplotlib import style
         from matplotlib.figure import Figure
 
-        figure, content = Figure(figsize=(9, 3.8), layout="constrained"), BytesIO()
-        _curve(self._found, figure.subplots())
-        figure.savefig(content, format="svg", metadata={"Date": None})
+        from xorlab import look
+
+        content = BytesIO()
+        with style.context(look.STYLE):
+            figure = Figure(figsize=(10, 4), layout="constrained")
+            _curve(self._found, figure.subplots())
+            figure.savefig(content, format="svg", metadata={"Date": None})
         return (f'<img style="max-width:100%;background:white" alt="{escape(_curve_words(self._found))}" '
                 f'src="data:image/svg+xml;base64,{b64encode(content.getvalue()).decode()}">')
 
 
 def _curve(found, ax):
-    from xorlab import plots
+    from xorlab import look, plots
 
     stages = found.stages
     places, names = range(len(stages)), [f"{stage.operator} {stage.kind}" for stage in stages]
     numbers, asked = [100 * stage.share for stage in stages], [100 * stage.inputs / found.count for stage in stages]
-    ax.plot(places, asked, "o--", color=plots.PALE_BLUE, label="inputs on which some differ")
-    ax.plot(places, numbers, "o-", color="#D55E00", label="numbers that differ")
+    ax.plot(places, asked, "o--", color=look.BAR, label="inputs on which some differ")
+    ax.plot(places, numbers, "o-", color=look.INK[0], label="numbers that differ")
     every = -(-len(stages) // LABELS) or 1
     ax.set_xticks(places[::every], names[::every], rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylabel="share, %", ylim=(-3, 103), title=f"{' and '.join(found.between)}, operator by operator")

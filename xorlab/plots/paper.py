@@ -1,0 +1,140 @@
+"""What figures are drawn on: the style, a canvas measured in a page's pixels, and the picture that is stored."""
+import base64
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps, colors
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from xorlab import look
+
+PAGE, HALF = 1000, 530          # pixels on a page: its width, and that of a figure that stands beside another
+PAGE_DPI, STORED_DPI = 100, 200
+COLOURS = 256                   # of a stored picture: a palette makes it a third as large
+NAMED = [int(colour[1:], 16) for colour in look.named()]
+
+
+def use() -> None:
+    """Draw everything that follows in the style of the series, `look.STYLE`.
+
+    >>> from xorlab import plots
+    >>> plots.use()
+    """
+    plt.style.use(look.STYLE)
+
+
+def canvas(width: float = PAGE, height: float = 400, rows: int = 1, columns: int = 1, *, exact=False, **options):
+    """Return (figure, axes), a figure of this many pixels on a page, and its axes as `pyplot.subplots` gives them.
+
+    width, height : in pixels; 1000 is a page's width, 530 half of it.  rows, columns : 0 rows make no axes (None).
+    exact : whether axes stay where they are put, and a page shows each pixel as it is drawn, never scaled.
+    options : of `Figure.subplots`, e.g. sharey=True.
+
+    >>> figure, (left, right) = plots.canvas(1000, 380, columns=2, sharey=True)
+    """
+    if not (0 < width <= PAGE and height > 0):
+        raise ValueError(f"a figure has a height and is up to {PAGE} pixels wide, a page's width; "
+                         f"got {width} x {height}")
+    figure = plt.figure(figsize=(width / PAGE_DPI, height / PAGE_DPI), layout="none" if exact else "constrained")
+    figure.exact = exact
+    return figure, figure.subplots(rows, columns, **options) if rows else None
+
+
+def describe(ax, sentence: str) -> None:
+    """Add a sentence to the alt text of the figure that `ax` belongs to, and have IPython send it with the picture.
+
+    For figures drawn by hand; the functions of this package describe their own.
+    """
+    figure = ax.figure
+    figure.alt_text = " ".join([*filter(None, [getattr(figure, "alt_text", "")]), sentence])
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        # here, not at import: the inline backend registers its own printer when the first figure is made
+        shell.display_formatter.formatters["image/png"].for_type(type(figure), shown)
+
+
+def shown(figure):
+    """Return (base64 PNG, metadata) of a figure, for IPython: its alt text, and its width on a page in pixels."""
+    content, width = png(figure)
+    said = {"alt": getattr(figure, "alt_text", None), "width": width, "pixelated": getattr(figure, "exact", False)}
+    return base64.b64encode(content).decode(), {key: value for key, value in said.items() if value}
+
+
+def save(figure, path) -> None:
+    """Write a figure to a file as it is stored in a lesson: a PNG of at most 256 colours."""
+    Path(path).write_bytes(png(figure)[0])
+
+
+def png(figure) -> tuple[bytes, int]:
+    """Return a figure as a PNG of at most 256 colours, and its width on a page in pixels."""
+    dpi = PAGE_DPI if getattr(figure, "exact", False) else STORED_DPI
+    # without a layout of its own a figure cuts off what its axes' labels need
+    fit = "tight" if figure.get_layout_engine() is None and not getattr(figure, "exact", False) else None
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches=fit)
+    picture = with_palette(Image.open(drawn).convert("RGB"))
+    picture.save(content, "PNG", optimize=True, dpi=(dpi, dpi))
+    return content.getvalue(), round(picture.width * PAGE_DPI / dpi)
+
+
+def with_palette(picture):
+    """Return a picture with at most 256 colours: those that have a meaning as they are, for the others the nearest.
+
+    A median cut alone would move marks and lines, which fill few pixels, by up to a fifth of the way to black.
+    """
+    pixels = np.asarray(picture).astype(np.uint32)
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    found, place = np.unique(packed, return_inverse=True)
+    palette = unpacked(found)
+    if len(found) > COLOURS:
+        kept = unpacked(np.intersect1d(found, NAMED))
+        cut = picture.quantize(COLOURS - len(kept), dither=Image.Dither.NONE).getpalette()
+        palette = np.vstack([kept, np.reshape(cut, (-1, 3))])
+        far = unpacked(found)[:, None].astype(np.int32) - palette
+        place = (far**2).sum(axis=2).argmin(axis=1)[place]
+    made = Image.fromarray(place.reshape(packed.shape).astype(np.uint8), mode="P")
+    made.putpalette(palette.astype(np.uint8).tobytes())
+    return made
+
+
+def unpacked(numbers):
+    return np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
+
+
+def fact(ax, sentence: str) -> None:
+    """Say in a quiet line under the title what a panel shows, e.g. "3 of 4 corners right"."""
+    points = plt.rcParams["axes.titlepad"]
+    note = ax.annotate(sentence, (0, 1), xycoords="axes fraction", xytext=(0, 0.7 * points), va="bottom",
+                       textcoords="offset points", color=look.QUIET[0], annotation_clip=False)
+    # the title makes room for as many lines, and as with it, no width makes the axes smaller
+    words = {where: ax.get_title(loc=where) for where in ("left", "center", "right")}
+    note.set_in_layout(not any(words.values()))
+    for where, title in words.items():
+        if title:
+            height = 1.25 * plt.rcParams["font.size"] * (1 + sentence.count("\n"))
+            ax.set_title(title, loc=where, pad=points + height)
+
+
+def attend(ax, x: float, y: float) -> None:
+    """Draw a yellow ring around the one place of a figure that matters."""
+    ax.scatter(x, y, s=620, facecolor="none", edgecolor=look.ATTEND, linewidth=4.5, clip_on=False, zorder=4)
+
+
+def bar_beside(image, ax, label: str, *, ticks=None, extend: str = "neither"):
+    """Put a colour bar at the right of `ax`, as tall as it is.  ticks : None means the ends and 0."""
+    place = ax.inset_axes([1.05, 0, 20 / max(ax.bbox.width, 200), 1], label="<colorbar>")
+    ticks = [image.norm.vmin, 0, image.norm.vmax] if ticks is None else ticks
+    bar = ax.figure.colorbar(image, cax=place, label=label, ticks=ticks, format="{x:.2g}", extend=extend)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def colour_map(name: str, low: float, high: float):
+    """Return one of matplotlib's maps without its ends, e.g. colour_map(*look.OUTPUT)."""
+    return colors.ListedColormap(colormaps[name](np.linspace(low, high, 256)), f"{name} without ends")
+
+
+OUTPUT, DIFFERENCE, COUNT = (colour_map(*wanted) for wanted in (look.OUTPUT, look.DIFFERENCE, look.COUNT))
