@@ -18,6 +18,7 @@ def main(arguments=None):
     _add_compare(commands)
     _add_why(commands)
     _add_layers(commands)
+    _add_progress(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -106,6 +107,13 @@ def _add_layers(commands):
     _add_draw(layers)
     _add_html(layers)
     layers.set_defaults(run=_layers)
+
+
+def _add_progress(commands):
+    progress = commands.add_parser("progress", help="which exercises of the lessons are done, in your own copies")
+    progress.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=None,
+                          help="where your lessons are (default: this folder, or work in it)")
+    progress.set_defaults(run=_progress)
 
 
 def _add_inputs(command):
@@ -304,11 +312,22 @@ def _draw(rows, out):
 
     from xorlab import files, plots
 
+    plots.use()
     original, last = rows[0][0], rows[-1][0]
-    figure, axes = plt.subplots(1, 3, figsize=(13.5, 3.9), layout="constrained")
-    plots.surface(original, axes[0])
-    plots.surface(last, axes[1])
-    plots.difference(last, original, axes[2], title="int8 minus PyTorch")
+    axes = plots.surfaces([original, last, (last, original)], ["PyTorch", "int8", "int8 minus PyTorch"], facts=True)
     with files.replacing(out / "surfaces.png") as made:
-        figure.savefig(made)
-    plt.close(figure)
+        plots.save(axes[0].figure, made)
+    plt.close(axes[0].figure)
+
+
+def _progress(options):
+    from xorlab import exercises
+    from xorlab.exercises import record
+
+    folder = options.folder
+    if folder is None:
+        folder = next((place for place in (Path("."), Path("work")) if (place / record.NAME).is_file()), Path("."))
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}; give the one that your lessons are in")
+    print(exercises.progress(folder))
+    return 0

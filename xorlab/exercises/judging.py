@@ -1,0 +1,133 @@
+"""How a student's answer is run: on copies, in silence, and with its errors told as the student's own."""
+import copy
+import io
+import linecache
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+
+import numpy as np
+
+from xorlab.exercises.exercise import Exercise, Wrong
+
+
+def is_stub(answer: object, exercise: Exercise) -> bool:
+    """Has nobody answered yet: is it, or does it hold, `...` or None, or is it the function of the stub?"""
+    if answer is ... or answer is None:
+        return True
+    if isinstance(answer, dict):
+        return any(is_stub(part, exercise) for part in answer.values())
+    if isinstance(answer, (list, tuple)):
+        return any(is_stub(part, exercise) for part in answer)
+    code, stub = getattr(answer, "__code__", None), defined(exercise.stub, exercise.name)
+    return code is not None and hasattr(stub, "__code__") and (code.co_code, code.co_consts) == (
+        stub.__code__.co_code, stub.__code__.co_consts)
+
+
+def defined(source: str, name: str) -> object:
+    """Run a task cell's source and return what it calls by a name.  np, predict and draw are there."""
+    space = {"np": np, "predict": lambda *_: None, "draw": lambda *_: None, "__name__": "answer"}
+    exec(compile(source, "<answer>", "exec"), space)
+    return space[name]
+
+
+def run(function: Callable, *arguments: object) -> object:
+    """Call a student's function on copies of the arguments and return what it returns.
+
+    Raises Wrong with the student's own error and line, where it raises, and where it changes what it was given.
+    """
+    if not callable(function):
+        raise Wrong(f"This wants a function, and got {short(function)}. Run the cell that defines it, and give its "
+                    "name without brackets.")
+    copies = copied(arguments)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            result = function(*copies)
+    except (Exception, SystemExit) as error:
+        raise Wrong(told(error, function)) from None
+    for number_, (given, after) in enumerate(zip(arguments, copies, strict=True), 1):
+        if given is not after and not _same(given, after):
+            raise Wrong(f"Your function changes argument {number_}, which isn't its own. Work on a copy of it.")
+    return result
+
+
+def _same(given, after):
+    if isinstance(given, (list, dict, set)):
+        return given == after
+    given, after = np.asarray(given), np.asarray(after)
+    return given.shape == after.shape and np.array_equal(given, after, equal_nan=given.dtype.kind == "f")
+
+
+def result(function: Callable, *arguments: object) -> float:
+    """Return the number that a student's function returns.  Raises what `run` and `number` raise."""
+    value = run(function, *arguments)
+    if value is None or value is ...:
+        raise Wrong("Your function returns nothing. Does it end in `return` and a value?")
+    return number(value, "a number from your function")
+
+
+def copied(arguments: Sequence) -> list:
+    """Return arrays, lists and tensors as copies; functions, networks and optimizers stay what they are."""
+    def copy_of(argument):
+        if isinstance(argument, (np.ndarray, list, dict, set)):
+            return copy.deepcopy(argument)
+        return argument.clone() if hasattr(argument, "clone") else argument
+
+    return [copy_of(argument) for argument in arguments]
+
+
+def told(error: BaseException, function: Callable) -> str:
+    """Return the sentence on an error of the student's, with the line of their code that it came from."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    words = str(error).splitlines() or ["no further word"]
+    what = f"{type(error).__name__}: {words[0].removesuffix('.')}."
+    if not frames:
+        return f"Your function can't be called the way the task does it. Python says {what}"
+    line = (frames[-1].line or linecache.getline(file, frames[-1].lineno)).strip()
+    where = f"line {frames[-1].lineno} of your cell" + (f", `{line}`" if line else "")
+    return f"Your code stopped in {where}. Python says {what}"
+
+
+def number(value: object, asked: str = "a number") -> float:
+    """Return a student's finite number as a float.  Raises Wrong, with what was asked for, where it is none."""
+    if isinstance(value, (str, bytes, bool, np.bool_, list, tuple)) or value is None:
+        raise Wrong(f"This wants {asked}, and got {short(value)}.")
+    try:
+        array = np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise Wrong(f"This wants {asked}, and got {short(value)}.") from None
+    if array.size != 1 or not np.isfinite(array).all():
+        raise Wrong(f"This wants {asked}, and got {short(value)}.")
+    return float(array.ravel()[0])
+
+
+def cause(exercise: Exercise, outcome: Callable[[object], Sequence[float]], found: Sequence[float]) -> str | None:
+    """Return the sentence of the wrong answer that comes to the same numbers as the student's, or None.
+
+    outcome : from an answer to the numbers that it comes to on the cases of the check.  found : the student's.
+    """
+    for source, sentence in exercise.wrong:
+        try:
+            known = outcome(defined(source, exercise.name))
+        except Wrong:
+            continue
+        if np.shape(known) == np.shape(found) and np.allclose(known, found, rtol=1e-4, atol=1e-9, equal_nan=True):
+            return sentence
+    return None
+
+
+def short(value: object, length: int = 60) -> str:
+    """Return a value as a few words of a sentence."""
+    if callable(value):
+        return f"a {'class' if isinstance(value, type) else 'function'}"
+    if type(value).__name__ == "module":
+        return "a module"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:                   # it is the student's own class
+        text = " at 0x"
+    if " at 0x" in text:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= length else text[: length - 3] + "..."
