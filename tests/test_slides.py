@@ -4,22 +4,21 @@ import io
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
-import nbformat
 import pytest
-from bs4 import BeautifulSoup
+from browsing import IN_A_BROWSER, alt_texts, code, lesson_of, stored_alt_texts, text, visit
 from matplotlib import pyplot as plt
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_notebook, new_output
 
 import lab
-from tools import chromium, pages, site, slides
+from tools import chromium, pages, slides
+from xorlab import look
 
-CHROMIUM = chromium.find()
 LESSONS = pages.lessons([])
 SMALLEST = 14           # pixels, of any text as shown
-# What matplotlib's smallest text measures unless a lesson says otherwise, in points: tick and axis labels, legends.
-FIGURE_TEXT = 10
-IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine")
+# What the style's smallest text measures, in points: the numbers at the axes.
+FIGURE_TEXT = 11
 
 # Walks by right arrow from the first state of a deck to the last; returns for each slide what is wrong with it.
 WALK = """async ({smallest, figureText}) => {
@@ -28,7 +27,7 @@ WALK = """async ({smallest, figureText}) => {
   const place = () => { const i = Reveal.getIndices(); return `${i.h} ${i.v} ${i.f}`; };
   const press = code => document.dispatchEvent(new KeyboardEvent('keydown', {keyCode: code, bubbles: true}));
 
-  const unseen = 'aside, aside *, svg *, mjx-assistive-mml, mjx-assistive-mml *';
+  const unseen = '.foot, .foot *, aside, aside *, svg *, mjx-assistive-mml, mjx-assistive-mml *';
 
   function dotsPerInch(image) {
     const bytes = atob(image.src.split(',')[1].slice(0, 4000));
@@ -53,9 +52,12 @@ WALK = """async ({smallest, figureText}) => {
       const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
       if (own && parseFloat(getComputedStyle(element).fontSize) < smallest) found.push(`${name} has too small a font`);
       if (getComputedStyle(element).visibility !== 'visible') found.push(`a ${name} never appears`);
-      if (name === 'img') {
+      // thumbnails and a title's picture are cut to where no letters are
+      if (name === 'img' && !element.closest('.point, .frame.title')) {
         const scale = Math.min(r.width / element.naturalWidth, r.height / element.naturalHeight);
-        const shown = figureText * dotsPerInch(element) / 72 * scale;
+        // the road, the only drawing among pictures, has letters of 15 px
+        const letters = element.src.startsWith('data:image/svg') ? 15 : figureText * dotsPerInch(element) / 72;
+        const shown = letters * scale;
         if (!(shown >= smallest)) found.push(`text in a figure is shown at ${shown.toFixed(1)} px`);
       }
     }
@@ -93,18 +95,6 @@ def decks(tmp_path_factory):
 def browser():
     with chromium.browser() as browser:
         yield browser
-
-
-def visit(browser, path, size=(1280, 720)):
-    """Open a file; return the page, and the lists of its requests to others and of its complaints, which grow."""
-    page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
-    strangers, complaints = [], []
-    own = (path.parent.as_uri(), "data:")
-    page.on("request", lambda request: request.url.startswith(own) or strangers.append(request.url))
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    return page, strangers, complaints
 
 
 def walk(page):
@@ -146,19 +136,17 @@ def test_no_text_in_a_figure_is_smaller_than_matplotlib_makes_it():
 
 # What decks are made of
 
-def text(source, kind="slide", **metadata):
-    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}, **metadata})
-
-
-def code(source, kind="slide", printed="", **metadata):
-    outputs = [new_output("stream", name="stdout", text=printed)] if printed else []
-    return new_code_cell(source, outputs=outputs, metadata={"slideshow": {"slide_type": kind}, **metadata})
+def deck_of(*cells):
+    """Return the deck of a lesson of these cells."""
+    lesson = SimpleNamespace(notebook=new_notebook(cells=list(cells)), number="01", title="01 Small", minutes=5,
+                             path=lab.HERE / "notebooks" / "01-small.ipynb")
+    return slides.deck(slides.shown(lesson))
 
 
 def shown(*cells):
     """Return the slides of a deck as lists of (source, is it a fragment's first?), checking its brackets."""
     found, depth = [], 0
-    for cell in slides.deck(new_notebook(cells=list(cells))).cells:
+    for cell in deck_of(*cells).cells:
         marks = cell.metadata.deck
         if marks.get("opens_slide"):
             found.append([])
@@ -185,16 +173,16 @@ def test_a_slide_without_a_heading_repeats_the_last_one():
 
 def test_notes_belong_to_the_slide_before_and_are_unfolded():
     note = "<details><summary>Teaching note, 2 min</summary>\n\nAsk.\n\n</details>"
-    deck = slides.deck(new_notebook(cells=[text("# T"), text(note, "notes"), code("a", "fragment")]))
+    deck = deck_of(text("# T"), text(note, "notes"), code("a", "fragment"))
     assert [cell.source.strip() for cell in deck.cells] == ["# T", "a", "**Teaching note, 2 min**\n\nAsk."]
     assert deck.cells[-1].metadata.deck.closes_slide and deck.cells[1].metadata.deck.closes_fragment
 
 
 def test_cell_tags_part_code_and_output():
-    deck = slides.deck(new_notebook(cells=[
+    deck = deck_of(
         text("## A"), code("a", "fragment", "1", tags=["output-slide"]),
         code("b", "fragment", "2", tags=["output-only"]),
-    ]))
+    )
     shown = [(cell.source, len(cell.get("outputs", [])), bool(cell.metadata.deck.get("opens_slide")))
              for cell in deck.cells]
     assert shown == [("## A", 0, True), ("a", 0, False), ("## A", 0, True), ("", 1, False), ("", 1, False)]
@@ -211,7 +199,7 @@ def png_of(width, height):
     """Return a base64 PNG of this size, as matplotlib makes it."""
     figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format="png", dpi=100)
     plt.close(figure)
     return base64.b64encode(stream.getvalue()).decode()
 
@@ -243,13 +231,7 @@ def test_a_figure_that_is_shown_too_small_is_found(browser, tmp_path):
     problem, = walk(page)["problems"]
     page.close()
     # 2,000 pixels are shown in 1168, the frame's width without its margins
-    assert f"{10 * 100 / 72 * 1168 / 2000:.1f} px" in problem
-
-
-def lesson_of(folder, cell):
-    path = folder / "01-small.ipynb"
-    nbformat.write(new_notebook(cells=[text("# Title"), cell]), path)
-    return path
+    assert f"{FIGURE_TEXT * 100 / 72 * 1168 / 2000:.1f} px" in problem
 
 
 @IN_A_BROWSER
@@ -293,75 +275,28 @@ def test_an_unknown_lesson_gets_a_sentence(capsys):
     assert "there is no lesson '77'" in capsys.readouterr().err
 
 
+def test_a_cell_that_cannot_become_a_slide_stops_the_command_with_a_sentence(tmp_path, monkeypatch, capsys):
+    path = lesson_of(tmp_path, text("no heading", tags=["layout-claim"]))
+    monkeypatch.setattr(slides, "SLIDES", tmp_path / "slides")
+    monkeypatch.setattr(pages, "lessons", lambda numbers: [pages.Lesson(path)])
+    assert slides.main(["01"]) == 1
+    assert "needs a headline" in capsys.readouterr().err
+    assert list((tmp_path / "slides").iterdir()) == []
+
+
 def test_the_index_names_the_decks_that_are_there(tmp_path):
     (tmp_path / LESSONS[1].file).touch()
     (tmp_path / LESSONS[1].file).with_suffix(".pdf").touch()
+    (tmp_path / "plan-2-hours.html").touch()
     slides.write_index(tmp_path)
     index = (tmp_path / "index.html").read_text()
-    assert re.findall(r'href="([^"]+)"', index) == [LESSONS[1].file, LESSONS[1].path.stem + ".pdf"]
-    assert f"{LESSONS[1].title}</a>, {LESSONS[1].minutes} minutes" in index
-
-
-# The site
-
-@pytest.fixture(scope="module")
-def website(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("html") / "html"
-    site.write(folder, LESSONS)
-    return folder
-
-
-def alt_texts(path):
-    html = re.sub("(?s)<script>.*?</script>", "", path.read_text(encoding="utf-8"))
-    return [image.get("alt") for image in BeautifulSoup(html, "html.parser").find_all("img")]
+    assert re.findall(r'href="((?:\d|plan)[^"]+)"', index) == [
+        LESSONS[1].file, LESSONS[1].path.stem + ".pdf", "plan-2-hours.html"]
+    for title, minutes in (("XOR Lab in 2 hours", 120), (LESSONS[1].title, LESSONS[1].minutes)):
+        assert re.search(rf">{title}</a>.*?>{minutes} minutes", index, re.S)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
-def test_every_picture_on_the_site_and_the_slides_has_its_alt_text(decks, website, lesson):
-    stored = [output.metadata["image/png"]["alt"] for cell in lesson.notebook.cells
-              for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    assert alt_texts(website / lesson.file) == stored
-    assert set(alt_texts(decks / lesson.file)) <= set(stored)
-
-
-def test_every_link_on_the_site_leads_somewhere(website):
-    for path in website.glob("*.html"):
-        for target in re.findall(r'(?:href|src)="([^"#:]+)[#"]', path.read_text()):
-            assert (website / target).exists(), (path.name, target)
-
-
-def test_links_between_lessons_become_links_between_pages(tmp_path):
-    path = lesson_of(tmp_path, text("## A\n\n[next](02-next.ipynb), [there](02-next.ipynb#part), [code](lab.ipynb)"))
-    html = pages.render(pages.exporter("page"), pages.Lesson(path).notebook, title="T")
-    assert re.findall(r'<a href="([^"]*)">(?!All)', html) == ["02-next.html", "02-next.html#part", "lab.ipynb"]
-
-
-@IN_A_BROWSER
-def test_the_site_needs_nothing_from_elsewhere(website, browser):
-    for path in sorted(website.glob("*.html")):
-        page, strangers, complaints = visit(browser, path, (1000, 800))
-        page.evaluate("() => window.MathJax?.startup.promise")
-        raw = page.locator("p, li, td").filter(has_text="$").count()
-        wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        page.close()
-        assert (strangers, complaints, wide, raw) == ([], [], 0, 0), path.name
-
-
-def test_html_takes_no_arguments(capsys):
-    assert site.main(["02"]) == 1
-    assert capsys.readouterr().err == "html: it writes every lesson and takes no arguments, got 02\n"
-
-
-def test_an_earlier_site_is_replaced_whole(tmp_path):
-    folder = tmp_path / "html"
-    folder.mkdir()
-    (folder / "99-gone.html").touch()
-    site.write(folder, LESSONS[:1])
-    assert not (folder / "99-gone.html").exists() and (folder / LESSONS[0].file).exists()
-
-
-def test_a_control_that_needs_a_kernel_becomes_a_sentence():
-    cell = code("film")
-    cell.outputs = [new_output("execute_result", {site.WIDGET: {}, "text/plain": "Film(12 frames)"}, execution_count=1)]
-    changed = site.without_controls(new_notebook(cells=[cell]))
-    assert "a control that moves in JupyterLab" in changed.cells[0].outputs[0].data["text/html"]
+def test_every_picture_on_the_slides_has_its_alt_text(decks, lesson):
+    road = look.road_in_words(lesson.number)
+    assert set(alt_texts(decks / lesson.file)) <= {*stored_alt_texts(lesson.notebook), road}

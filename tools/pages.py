@@ -1,16 +1,22 @@
 """What the slides and the site share: reading a lesson, turning its cells into HTML, an index."""
+import base64
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 import lab
+from xorlab import look
 
+DOCS = lab.HERE / "docs"
+FILM, STILL = DOCS / "surfaces.png", DOCS / "surfaces-still.png"       # made by tools/pictures.py
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # A widget needs a kernel, so what a page shows of an output is what comes first here.
 SHOWN_KINDS = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
@@ -25,6 +31,10 @@ class Lesson:
     @property
     def notebook(self):
         return nbformat.read(self.path, as_version=4)
+
+    @property
+    def number(self):
+        return self.path.name[:2]
 
     @property
     def file(self):
@@ -45,12 +55,13 @@ def lessons(numbers):
     return [Lesson(path) for path in [lab.lesson(number) for number in numbers] or lab.lessons()]
 
 
-def exporter(template):
+def exporter(template, **settings):
     """Return nbconvert's exporter with a template of this project."""
     return HTMLExporter(
         template_name=template, extra_template_basedirs=[str(TEMPLATES)], extra_template_paths=[str(TEMPLATES)],
-        exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True,
+        exclude_input_prompt=True, exclude_output_prompt=True,
         config=Config({"NbConvertBase": {"display_data_priority": SHOWN_KINDS}}),
+        **{"exclude_anchor_links": True, **settings},
     )
 
 
@@ -78,8 +89,57 @@ def styles(*names):
     return "\n".join(sheets + [(TEMPLATES / name).read_text(encoding="utf-8") for name in names])
 
 
-def index(heading, note, entries):
-    """Return an index page; each entry has a file and a title, and may have minutes and a pdf."""
+def page_styles():
+    """Return the style sheet of pages and indexes, with the colours of xorlab.look for light and dark."""
+    sides = (re.findall(r"(--[\w-]+): (#\w+);", look.css(side)) for side in look.SIDES)
+    colours = " ".join(f"{name}: light-dark({light}, {dark});" for (name, light), (_, dark) in zip(*sides, strict=True))
+    return f":root {{ {colours} }}\n" + (TEMPLATES / "site.css").read_text(encoding="utf-8")
+
+
+def road(number, width, size, kind=""):
+    """Return a lesson's road as SVG whose colours are the variables of `page_styles`."""
+    names = {colour: name for name, colour in re.findall(r"(--[\w-]+): (#\w+);", look.css("light"))}
+    svg = look.road(number, width=width, size=size).replace('class="road"', f'class="road {kind}"')
+    return re.sub(r'"(#[0-9a-f]{6})"', lambda found: f'"var({names[found.group(1)]})"', svg)
+
+
+def index(heading, note, entries, **extras):
+    """Return an index page; each entry has a file and a title, and may have minutes and a pdf.
+
+    An entry whose file begins with a lesson's number also gets that lesson's road and picture, and what it shows.
+    extras : what the template shows beside them, `film` and `script`.
+    """
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     return environment.get_template("index.html.j2").render(
-        heading=heading, note=note, entries=entries, css=styles("lesson.css", "site.css"))
+        heading=heading, note=note, entries=[card(entry) for entry in entries], story=story(), css=page_styles(),
+        **extras)
+
+
+def card(entry):
+    """Return what an index shows of an entry, a dict or a Lesson."""
+    facts = entry if isinstance(entry, dict) else {"file": entry.file, "title": entry.title, "minutes": entry.minutes}
+    number = facts["file"][:2]
+    if number not in look.STOPS:
+        return facts
+    return {**facts, "road": Markup(road(number, 350, 13)), "shows": shows(number), "picture": thumbnail(number)}
+
+
+def story():
+    """Return what the README begins with: {"claim": text, "told": HTML}."""
+    claim, told = re.search(r"(?s)<!-- story -->\n\*\*(.+?)\*\*\n(.*?)<!-- end of story -->", readme()).groups()
+    return {"claim": claim, "told": Markup(markdown2html(told))}
+
+
+def shows(number):
+    """Return what a lesson shows, as README's map of the lessons says it."""
+    return re.search(rf"\[{number} [^\]]*\]\(notebooks/[^)]*\) \| \d+ \| (.*?) \|", readme()).group(1)
+
+
+def readme():
+    return (lab.HERE / "README.md").read_text(encoding="utf-8")
+
+
+def thumbnail(number):
+    """Return a lesson's small picture as a data URI; `python -m tools.pictures` makes it."""
+    content = (DOCS / "lessons" / f"{number}.png").read_bytes()
+    return "data:image/png;base64," + base64.b64encode(content).decode()

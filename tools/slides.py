@@ -1,4 +1,4 @@
-"""The lessons as slides: `python3 lab.py slides [NN ...]`.
+"""The lessons as slides, and the instructor's plans: `python3 lab.py slides [NN ...]`.
 
 A deck is made of its lesson's own cells, by their slide tags:
 
@@ -8,22 +8,27 @@ A deck is made of its lesson's own cells, by their slide tags:
     notes              the speaker's, on the slide before
     skip               is not on the slides
 
-and by two cell tags: `output-slide` puts a cell's output on a slide of its own, `output-only` leaves its code out.
+and by cell tags: `output-slide` puts a cell's output on a slide of its own, `output-only` leaves its code out;
+`layout-NAME` on the cell that begins a slide gives it one of the layouts of tools/layouts.py, with a headline of its
+own and nothing that appears later.
 """
 import base64
 import re
 import struct
 import sys
+from itertools import chain
 
 from nbformat import from_dict
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 import lab
-from tools import chromium, pages
+from tools import chromium, layouts, pages, plans
+from xorlab import look
 from xorlab.files import make_folder, replacing
 
 SLIDES = lab.HERE / "slides"
 BEGINS = ("slide", "subslide")
+NEVER_SHOWN = {"task", "check", "compare", "answer"}       # what students write, and what gives it away
 # A figure stands beside its code where it has room there at its own size, and below it would not.
 FRAME_WIDTH, GAP = 1168, 50         # pixels, as in slides.css
 COLUMN_WIDTH = 10.9                 # pixels of a character of code
@@ -31,16 +36,15 @@ BESIDE_LINES = 4                    # lines of code, at least
 
 
 def main(numbers):
-    """Write decks of the lessons with these numbers, or of all; return 1 if there is no such lesson."""
+    """Write decks of the lessons with these numbers, or of all and of the plans; return 1 if one cannot be made."""
+    decks = []
     try:
-        lessons = pages.lessons(numbers)
+        for deck in chain(write(SLIDES, pages.lessons(numbers)), [] if numbers else write_plans(SLIDES)):
+            decks.append(deck)
+            print(deck.relative_to(lab.HERE), flush=True)
     except lab.Problem as problem:
         print(f"slides: {problem}", file=sys.stderr)
         return 1
-    decks = []
-    for deck in write(SLIDES, lessons):
-        decks.append(deck)
-        print(deck.relative_to(lab.HERE), flush=True)
     print_pdfs(decks)
     write_index(SLIDES)
     print(f"Open {SLIDES.relative_to(lab.HERE)}/index.html in a browser; in a deck, S shows the speaker's notes.")
@@ -65,45 +69,74 @@ def print_pdfs(decks):
 def write(folder, lessons):
     """Write a self-contained HTML file a lesson into a folder and yield its path."""
     make_folder(folder)
-    exporter, css = pages.exporter("slides"), pages.styles("lesson.css", "slides.css")
     for lesson in lessons:
-        html = pages.render(exporter, deck(lesson.notebook), title=lesson.title, css=css)
-        with replacing(folder / lesson.file) as path:
-            path.write_text(pages.with_files_inside(html), encoding="utf-8")
-        yield folder / lesson.file
+        yield write_deck(folder / lesson.file, shown(lesson), lesson.title)
+
+
+def write_plans(folder):
+    """Write a deck for each of the instructor's plans into a folder and yield its path."""
+    make_folder(folder)
+    for plan in plans.read():
+        yield write_deck(folder / plan.file, plans.slides(plan, shown), plan.title)
+
+
+def write_deck(path, slides, title):
+    """Write slides as a self-contained HTML file and return its path."""
+    exporter = pages.exporter("slides")
+    css = f":root {{ {look.css('light')} }} .question {{ {look.css('dark')} }}\n"
+    css += pages.styles("lesson.css", "slides.css")
+    html = pages.render(exporter, deck(slides), title=title, css=css, night=look.PAPER[1])
+    with replacing(path) as new:
+        new.write_text(pages.with_files_inside(html), encoding="utf-8")
+    return path
 
 
 def write_index(folder):
     """Write an index of the decks that the folder holds."""
-    entries = []
-    for lesson in pages.lessons([]):
-        deck = folder / lesson.file
-        pdf = deck.with_suffix(".pdf")
-        if deck.exists():
-            entries.append({"file": deck.name, "title": lesson.title, "minutes": lesson.minutes,
-                            "pdf": pdf.name if pdf.exists() else None})
+    decks = [(folder / lesson.file, lesson.title, lesson.minutes) for lesson in pages.lessons([])]
+    decks += [(folder / plan.file, plan.title, 60 * plan.hours) for plan in plans.read()]
+    entries = [{"file": deck.name, "title": title, "minutes": minutes,
+                "pdf": deck.with_suffix(".pdf").name if deck.with_suffix(".pdf").exists() else None}
+               for deck, title, minutes in decks if deck.exists()]
     note = "Right arrow: on. Left arrow: back. S: the speaker's notes. Escape: overview."
     with replacing(folder / "index.html") as path:
         path.write_text(pages.index("slides", note, entries), encoding="utf-8")
 
 
-def deck(notebook):
-    """Return the notebook with the cells to show, in order; `metadata.deck` says what each opens and closes."""
-    heading, cells = "", []
-    for slide in slides(notebook.cells):
-        if not slide[0].source.startswith(("# ", "## ")):
-            slide.insert(0, new_markdown_cell(heading, metadata={"deck": {"again": True}}))
-        heading = last_heading(slide) or heading
-        cells += marked(slide)
-    notebook.cells = cells
-    return notebook
+def deck(slides):
+    """Return a notebook of the cells of slides in order, each with the number of its page."""
+    for page, slide in enumerate(slides, 1):
+        slide[-1].metadata["deck"]["page"] = page
+    cells = [cell for slide in slides for cell in slide]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"shown-{number}"      # a slide may show parts of one cell apart, and two lessons have equal ids
+    return new_notebook(cells=cells)
+
+
+def shown(lesson):
+    """Return the slides of a lesson, each a list of cells with the marks that the template reads in `metadata.deck`."""
+    heading, found = "", []
+    for slide in slides(lesson.notebook.cells):
+        begins = slide[0].id
+        if layouts.name(slide[0]) is None:
+            if not slide[0].source.startswith(("# ", "## ")):
+                slide.insert(0, new_markdown_cell(heading, metadata={"deck": {"again": True}}))
+            heading = last_heading(slide) or heading
+            marked = plain(slide)
+        else:
+            heading = layouts.own_heading(slide[0]) and f"## {layouts.own_heading(slide[0])}" or heading
+            marked = laid_out(slide, lesson)
+        marked[0].metadata["deck"].update(opens_slide=True, id=begins, here=look.colour_of_lesson(lesson.number))
+        marked[-1].metadata["deck"].update(closes_slide=True, lesson=lesson.title)
+        found.append(marked)
+    return found
 
 
 def slides(cells):
     """Return lists of the cells of one slide each, the speaker's notes last."""
     found = []
     for cell in cells:
-        if slide_type(cell) == "skip":
+        if slide_type(cell) == "skip" or NEVER_SHOWN & set(cell.metadata.get("tags", [])):
             continue
         for part in parts(cell):
             if slide_type(part) in BEGINS or not found:
@@ -124,18 +157,33 @@ def parts(cell):
 
 def output_of(cell, kind):
     """Return a cell that shows another one's outputs only (`transient.remove_source` is nbconvert's way to say so)."""
-    metadata = {"slideshow": {"slide_type": kind}, "transient": {"remove_source": True}}
-    return from_dict({**cell, "id": cell.id + "-output", "source": "", "metadata": metadata})
+    metadata = {**cell.metadata, "slideshow": {"slide_type": kind}, "transient": {"remove_source": True}}
+    return from_dict({**cell, "source": "", "metadata": metadata})
 
 
-def marked(slide):
-    """Return the cells of a slide, with the marks that the template reads."""
+def laid_out(slide, lesson):
+    """Return the cells of a slide that has a layout."""
+    cells, name, note = [], layouts.name(slide[0]), layouts.said(slide[0]).get("note")
+    for group, members in layouts.groups([cell for cell in slide if not is_notes(cell)], lesson):
+        for cell in members:
+            cell.metadata.setdefault("deck", {})
+        members[0].metadata["deck"]["opens_group"] = group
+        members[-1].metadata["deck"]["closes_group"] = True
+        cells += members
+    cells[0].metadata["deck"]["layout"] = name
+    cells += [unfolded(cell) for cell in slide if is_notes(cell)]
+    if note:
+        cells.append(new_markdown_cell(note, metadata={"deck": {"notes": True}}))
+    return cells
+
+
+def plain(slide):
+    """Return the cells of a slide without a layout."""
     fragments = []
     for cell in slide:
-        cell.metadata["deck"] = dict(cell.metadata.get("deck", {}), notes=is_notes(cell), beside=is_beside(cell))
+        cell.metadata["deck"] = dict(cell.metadata.get("deck", {}), beside=is_beside(cell))
         if is_notes(cell):
-            # folded in the lesson, open for the speaker
-            cell.source = re.sub(r"<summary>(.*?)</summary>", r"**\1**", re.sub("</?details>", "", cell.source))
+            unfolded(cell)
         elif slide_type(cell) == "fragment" or not fragments:
             fragments.append([cell])
         else:
@@ -143,16 +191,22 @@ def marked(slide):
     for fragment in fragments[1:]:
         fragment[0].metadata["deck"]["opens_fragment"] = True
         fragment[-1].metadata["deck"]["closes_fragment"] = True
-    slide[0].metadata["deck"].update(opens_slide=True, title=slide[0].source.startswith("# "))
-    slide[-1].metadata["deck"]["closes_slide"] = True
+    slide[0].metadata["deck"]["layout"] = "plain opening" if slide[0].source.startswith("# ") else "plain"
     return slide
+
+
+def unfolded(cell):
+    """Return the speaker's notes, folded in the lesson, open for the speaker."""
+    cell.metadata["deck"] = {"notes": True}
+    cell.source = re.sub(r"<summary>(.*?)</summary>", r"**\1**", re.sub("</?details>", "", cell.source))
+    return cell
 
 
 def is_beside(cell):
     """Does this code leave room for its figure at its side?"""
     lines = cell.source.splitlines()
-    widths = [picture_size(output.data["image/png"])[0] for output in cell.get("outputs", [])
-              if "image/png" in output.get("data", {})]
+    widths = [output.metadata.get("image/png", {}).get("width") or picture_size(output.data["image/png"])[0]
+              for output in cell.get("outputs", []) if layouts.is_picture(output)]
     if len(widths) != 1 or len(lines) < BESIDE_LINES:
         return False
     return max(map(len, lines)) * COLUMN_WIDTH + GAP + widths[0] <= FRAME_WIDTH
