@@ -27,6 +27,7 @@ CLAIM = re.compile(rf"(?<![\w.,^-])({NUMBER})(?: |-| )?({MEASURED}|{COUNTED})(?!
 # Claims whose number is no output of their lesson: what they rest on.
 SOURCES = {
     ("00", "65,536 inputs"): "lesson 05, which counts them",
+    ("02", "30,000 epochs"): "a training that nobody runs",
     ("03", "10,000 epochs"): "a training that nobody runs",
     ("03", "13 weights"): "lesson 02, which counts them",
     ("03", "100,000 epochs"): "a training that nobody runs",
@@ -52,7 +53,25 @@ def claims(text):
 
 
 def said(lesson):
-    return "\n".join(prose(cell) for cell in lesson.notebook.cells if cell.cell_type == "markdown")
+    written = [prose(cell) for cell in lesson.notebook.cells if cell.cell_type == "markdown"]
+    return "\n".join(written + [prose(SimpleNamespace(source=words)) for words in on_slides(lesson)])
+
+
+def on_slides(lesson):
+    """Yield what a lesson's slides say in the place of its text, wrong choices of questions apart."""
+    for cell in lesson.notebook.cells:
+        says = cell.metadata.get("slide", {})
+        yield from (says[key] for key in ("headline", "text", "question", "note") if key in says)
+        yield from (point["text"] for point in says.get("points", []))
+        yield f"{says.get('number', '')} {says.get('counts', '')}"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
+def test_the_numbers_that_answers_show_stand_in_outputs_or_code(lesson):
+    shown_large = {number for cell in lesson.notebook.cells
+                   for number in re.findall(NUMBER, str(cell.metadata.get("slide", {}).get("number", "")))}
+    printed = {value(number) for number in re.findall(rf"(?<![\w.]){NUMBER}", shown(lesson))} | settings(lesson)
+    assert {number for number in shown_large if value(number) not in printed} == set()
 
 
 def value(number):
@@ -191,7 +210,8 @@ def test_drawing_by_hand_is_told_from_drawing_with_plots():
 
 
 def words(cell):
-    return len(re.findall(r"[^\W_][\w'.,-]*", re.sub("<[^>]*>", " ", cell.source)))
+    """Count the words of a text, without those that stand for a picture."""
+    return len(re.findall(r"[^\W_][\w'.,-]*", re.sub(r"<[^>]*>|!\[[^\]]*\]\([^)]*\)", " ", cell.source)))
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=IDS)

@@ -43,7 +43,7 @@ TRANSFER = ("cell-39", "cell-40", "cell-41", "cell-43", "centred-leads", "cell-4
             "answer-4")
 # every net on every processor, whatever the lesson's net; and the same again for speed
 SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
-KERAS_02 = ("cell-31", "cell-33", "cell-33a", "cell-35e")       # TensorFlow takes seconds to load
+KERAS_02 = ("cell-31", "keras-net", "cell-33", "keras-apart", "cell-33a", "cell-35e")    # TensorFlow loads slowly
 SHORT_03 = {
     "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
     "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
@@ -79,14 +79,22 @@ CHANGES = {
 
     "02": (
         Change("ten units, for a short time", {
-            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "1_000": "100", "range(500)": "range(50)",
-            "epochs=4_000": "epochs=40",
+            "units, seed = 3, 1": "units, seed = 10, 5", "3_000": "300", "1_000": "100", "epochs=4_000": "epochs=40",
         }, skip=KERAS_02),
         Change("one unit", {"units, seed = 3, 1": "units, seed = 1, 1", "3_000": "300"}, skip=KERAS_02),
         Change("two units, in Keras too", {"units, seed = 3, 1": "units, seed = 2, 0", "3_000": "300"}),
-        Change("ReLU inside", {"torch.sigmoid(self.hidden(x))": "torch.relu(self.hidden(x))"}, skip=KERAS_02),
-        Change("SGD", {"torch.optim.Adam(net.parameters(), lr=0.1)": "torch.optim.SGD(net.parameters(), lr=1.0)"},
+        Change("ReLU inside", {"torch.sigmoid(self.hidden(x))": "torch.relu(self.hidden(x))", "3_000": "300"},
                skip=KERAS_02),
+        Change("SGD", {"torch.optim.Adam(net.parameters(), lr=0.1)": "torch.optim.SGD(net.parameters(), lr=1.0)",
+                       "3_000": "300"}, skip=KERAS_02),
+        Change("*and* in unit 1, steps too long, three units doubled", {
+            "(1, 1, -0.5), (0, 0, 0), (1, 0, -0.5)": "(1, 1, -1.5), (9, -9, 0), (0, 1, 0)", "rate = 30": "rate = 300",
+            "(1, 1, 0), (1, 0, 1), (1, 2, 0)": "(2, 2, 2), (0, 1, 1)", "3_000": "300",
+        }, skip=KERAS_02),
+        Change("nothing answered", {
+            'nine = [(20, 20, -10), (20, 20, -30), (20, -20, -10)]\n': "\n", "guess = 0": "", "guess = (4, 3)": "",
+            'runs = {"A": "stuck", "B": "bug", "C": "slow"}': "", "3_000": "300",
+        }, skip=KERAS_02),
     ),
 
     "03": (
