@@ -23,6 +23,7 @@ def pytest_addoption(parser):
                                      "IntegerGraph must refuse by an operator's name")
     parser.addoption("--tries", type=int, default=300,
                      help="damaged TFLite files that every reader is given (default: 300)")
+    parser.addoption("--all", action="store_true", help="let nbgrader grade every lesson, not 02 alone")
 
 
 def pytest_configure(config):
@@ -32,3 +33,25 @@ def pytest_configure(config):
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         folders = [ROOT / folder for folder in config.getini("testpaths")]
         config.args[:] = [str(folder) for folder in folders if folder.exists()]
+
+
+def pytest_collect_file(file_path, parent):
+    """Set a lesson's untouched student's edition beside its cells, in one file: so one process runs both."""
+    return Untouched.from_parent(parent, path=file_path) if file_path in lab.lessons() else None
+
+
+class Untouched(pytest.File):
+    def collect(self):
+        yield UntouchedLesson.from_parent(self, name="untouched")
+
+
+class UntouchedLesson(pytest.Item):
+    """See tools/untouched.py."""
+
+    def runtest(self):
+        from tools import untouched  # here: it imports nbval, nbclient and Pillow
+
+        assert untouched.problems(self.path) == []
+
+    def reportinfo(self):
+        return self.path, None, f"{self.path.stem}, untouched"

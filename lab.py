@@ -3,7 +3,8 @@
 
     python3 lab.py [--no-browser] [--edit] [Jupyter arguments]
                                      set up, copy new lessons into work/, open JupyterLab on the first;
-                                     --edit opens notebooks/ itself
+                                     --edit opens notebooks/ itself, where the solutions are
+    python3 lab.py lessons                        only copy new lessons into work/: where conda or Binder sets up
     python3 lab.py test [--with tosa] [pytest arguments]
                                      every check; --with tosa also those against Arm's TOSA reference model, which
                                      it installs into an environment of its own, .venv-tosa
@@ -14,6 +15,7 @@
     python3 lab.py refresh [NN ...]               re-run lessons in notebooks/ in place
     python3 lab.py reset NN                       a fresh copy of a lesson in work/; the old one stays too
     python3 lab.py tinker [NN ...]                run lessons with the changes that a student would try
+    python3 lab.py editions DIR                   the lessons for students, with solutions, and as a course of nbgrader
 
     --torch-index URL                take torch from this package index (e.g. one with CPU builds)
 
@@ -100,7 +102,7 @@ def take_option(name, arguments):
 
 def command_named(name):
     commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
-                "reset": reset, "tinker": tinker}
+                "lessons": copy_only, "reset": reset, "tinker": tinker, "editions": write_editions}
     if name not in commands:
         names = ", ".join(commands)
         raise Problem(f"there is no command {name!r}; there are: {names}; without a command the lessons open")
@@ -163,18 +165,47 @@ def run_tool(name, arguments, torch_index):
     return run([python, "-m", "tools." + name] + arguments, environment(python))
 
 
+def copy_only(arguments, torch_index):
+    if arguments:
+        raise Problem(f"lessons takes nothing after it, got {arguments[0]!r}; it copies all that work/ lacks")
+    for notice in copy_lessons():
+        say(notice)
+    say("The lessons are in work/.")
+    return 0
+
+
 def reset(arguments, torch_index):
     if len(arguments) != 1:
         raise Problem("reset needs the number of one lesson, e.g. python3 lab.py reset 02")
     source = lesson(arguments[0])
     copy = WORK / source.name
+    making(lambda editions: editions.made(editions.student, source))     # or your copy stays where it is
     if copy.exists():
         old = free_name(copy)
         copy.rename(old)
         say(f"Your copy is kept as {old.relative_to(HERE)}.")
-    copy_lesson(source)
-    say(f"{copy.relative_to(HERE)} is as in notebooks/.")
+    making(lambda editions: editions.lay(source, WORK))
+    say(f"{copy.relative_to(HERE)} is as for a student who begins.")
     return 0
+
+
+def write_editions(arguments, torch_index):
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise Problem("editions needs one folder to write into, e.g. python3 lab.py editions course")
+    folder = HERE / arguments[0]
+    for sentence in making(lambda editions: editions.write_all(NOTEBOOKS, folder)):
+        say(sentence)
+    say(f"student/, solutions/ and nbgrader/ are in {folder}.")
+    return 0
+
+
+def making(work):
+    """Return what a function makes of xorlab.editions, the package's module that needs nothing installed."""
+    from xorlab import editions  # not above: it needs the Python that main() has asked for by now
+    try:
+        return work(editions)
+    except (editions.Malformed, OSError) as problem:
+        raise Problem(str(problem)) from None
 
 
 def lessons():
@@ -191,26 +222,12 @@ def lesson(number):
 
 
 def copy_lessons():
-    """Copy lessons that work/ does not have yet; return a line for each whose source changed since."""
-    notices = []
-    for source in lessons():
-        if not (WORK / source.name).exists():
-            copy_lesson(source)
-        elif read_json(WORK / ".sources.json").get(source.name, digest(source)) != digest(source):
-            number = source.name.split("-")[0]
-            notices.append(
-                f"There is a newer version of {source.stem}: python3 lab.py reset {number} brings it "
-                "and keeps your copy beside it."
-            )
-    return notices
-
-
-def copy_lesson(source):
-    """Copy one lesson into work/ and remember which version it was."""
-    replace_file(WORK / source.name, source.read_bytes())
-    sources = read_json(WORK / ".sources.json")
-    sources[source.name] = digest(source)
-    write_json(WORK / ".sources.json", sources)
+    """Copy lessons that work/ does not have yet; return a line for each that says something else since."""
+    return [
+        f"There is a newer version of {source.stem}: python3 lab.py reset {source.name.split('-')[0]} brings it "
+        "and keeps your copy beside it."
+        for source in making(lambda editions: editions.lay_out(NOTEBOOKS, WORK))
+    ]
 
 
 def free_name(path):

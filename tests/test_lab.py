@@ -13,6 +13,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def notebook(text, output="seen", solution="9"):
+    """The JSON of a lesson that says a text and has one task with its check."""
+    task = f"nine = ...\n### BEGIN SOLUTION\nnine = {solution}\n### END SOLUTION"
+    cells = [
+        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": text},
+        {"cell_type": "code", "id": "task-01-1", "metadata": {"tags": ["task"]}, "source": task,
+         "execution_count": 1, "outputs": [{"output_type": "stream", "name": "stdout", "text": output}]},
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def said(path):
+    """The text of a lesson that `notebook` made."""
+    return "".join(json.loads(path.read_text())["cells"][0]["source"])
+
+
 @pytest.fixture
 def lab(tmp_path):
     """lab.py of a small checkout of its own, with two lessons."""
@@ -20,7 +36,7 @@ def lab(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "notebooks").mkdir()
     for name in ("01-one.ipynb", "02-two.ipynb"):
-        (tmp_path / "notebooks" / name).write_text(f"first {name}")
+        (tmp_path / "notebooks" / name).write_text(notebook(f"first {name}"))
     spec = importlib.util.spec_from_file_location("lab_under_test", tmp_path / "lab.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -62,7 +78,15 @@ def test_lab_needs_the_standard_library_only():
     tree = ast.parse((ROOT / "lab.py").read_text())
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert imported <= sys.stdlib_module_names
+    assert imported <= sys.stdlib_module_names | {"xorlab"}
+
+
+def test_what_lab_needs_of_the_package_needs_nothing_installed():
+    """-S: this Python finds no installed package."""
+    code = "import sys, xorlab.editions; print(sorted({n.partition('.')[0] for n in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={"PYTHONDONTWRITEBYTECODE": "1"},
+                            capture_output=True, text=True, check=True).stdout
+    assert set(ast.literal_eval(loaded)) <= sys.stdlib_module_names | {"xorlab", "__main__"}
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 10), (3, 14)])
@@ -83,7 +107,7 @@ def test_an_unknown_command_gets_one_sentence_with_the_commands(lab, capsys):
     assert lab.main(["tset"]) == 1
     sentence = capsys.readouterr().err
     assert sentence.count("\n") == 1 and "'tset'" in sentence
-    assert "test, demo, bench, slides, html, refresh, reset" in sentence
+    assert "test, demo, bench, slides, html, refresh, lessons, reset" in sentence
 
 
 @pytest.mark.parametrize("arguments", [["--torch-index"], ["--torch-index", "test"]])
@@ -111,15 +135,88 @@ def test_a_tool_runs_with_its_arguments_in_the_environment(lab, monkeypatch, com
 def test_lessons_are_copied_once_and_never_overwritten(lab):
     assert lab.copy_lessons() == []
     mine = lab.WORK / "01-one.ipynb"
-    assert mine.read_text() == "first 01-one.ipynb"
+    assert said(mine) == "first 01-one.ipynb"
     mine.write_text("my answers")
     assert lab.copy_lessons() == []
-    (lab.NOTEBOOKS / "01-one.ipynb").write_text("second edition")
-    (lab.NOTEBOOKS / "03-three.ipynb").write_text("new")
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("second edition"))
+    (lab.NOTEBOOKS / "03-three.ipynb").write_text(notebook("new"))
     notices = lab.copy_lessons()
     assert mine.read_text() == "my answers"
-    assert (lab.WORK / "03-three.ipynb").read_text() == "new"
+    assert said(lab.WORK / "03-three.ipynb") == "new"
     assert len(notices) == 1 and "01-one" in notices[0] and "reset 01" in notices[0]
+
+
+def test_where_others_set_up_the_lessons_are_only_copied(lab, calls, capsys):
+    assert lab.main(["lessons"]) == 0
+    assert said(lab.WORK / "02-two.ipynb") == "first 02-two.ipynb"
+    assert calls == [] and "work/" in capsys.readouterr().out
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("second edition"))
+    assert lab.main(["lessons"]) == 0
+    assert "reset 01" in capsys.readouterr().out
+    assert lab.main(["lessons", "elsewhere"]) == 1
+    assert "takes nothing after it, got 'elsewhere'" in capsys.readouterr().err
+
+
+def test_work_has_the_students_edition(lab):
+    lab.copy_lessons()
+    text = (lab.WORK / "01-one.ipynb").read_text()
+    assert "nine = ..." in text and "nine = 9" not in text and "seen" not in text
+
+
+def test_a_new_picture_or_solution_sends_no_notice(lab):
+    lab.copy_lessons()
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("first 01-one.ipynb", output="seen better", solution="18 / 2"))
+    assert lab.copy_lessons() == []
+
+
+def as_0_1_0_left_it(lab):
+    """Make work/ what version 0.1.0 made: whole lessons, and the digests of their files."""
+    lab.WORK.mkdir()
+    sources = {}
+    for source in lab.lessons():
+        shutil.copy(source, lab.WORK)
+        sources[source.name] = lab.digest(source)
+    lab.write_json(lab.WORK / ".sources.json", sources)
+
+
+def without_tasks(text, output):
+    """The JSON of a lesson as those of 0.1.0: with a picture, and no task."""
+    lesson = json.loads(notebook(text, output))
+    lesson["cells"][1].update(metadata={}, source="print('seen')")
+    return json.dumps(lesson)
+
+
+def test_a_copy_of_0_1_0_gets_no_notice_until_the_lesson_says_something_else(lab):
+    source, copy = lab.NOTEBOOKS / "01-one.ipynb", lab.WORK / "01-one.ipynb"
+    source.write_text(without_tasks("one", "a picture"))
+    as_0_1_0_left_it(lab)
+    assert lab.copy_lessons() == []                                     # told by the file's digest
+    copy.write_text("my answers")
+    source.write_text(without_tasks("one", "a better picture"))
+    assert lab.copy_lessons() == []                                     # the edition's digest was recorded
+    source.write_text(without_tasks("one and a half", "a better picture"))
+    assert len(lab.copy_lessons()) == 1
+    assert copy.read_text() == "my answers"
+
+
+def test_a_copy_of_0_1_0_that_was_only_run_gets_no_notice_for_a_new_picture(lab):
+    source, copy = lab.NOTEBOOKS / "01-one.ipynb", lab.WORK / "01-one.ipynb"
+    source.write_text(without_tasks("one", "a picture"))
+    as_0_1_0_left_it(lab)
+    copy.write_text(without_tasks("one", "what a student's run gave"))
+    source.write_text(without_tasks("one", "a better picture"))
+    assert lab.copy_lessons() == []
+    source.write_text(notebook("one"))
+    assert len(lab.copy_lessons()) == 1                                 # it has a task now
+
+
+@pytest.mark.parametrize("copy", ["", "{}", "[1]", '{"cells": [{"cell_type": "code"}]}', '{"cells": [7]}'])
+def test_a_copy_of_0_1_0_may_be_anything(lab, copy):
+    as_0_1_0_left_it(lab)
+    (lab.WORK / "01-one.ipynb").write_text(copy)
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("second edition"))
+    assert len(lab.copy_lessons()) == 1
+    assert (lab.WORK / "01-one.ipynb").read_text() == copy
 
 
 def test_reset_brings_the_lesson_and_keeps_every_old_copy(lab, capsys):
@@ -128,7 +225,7 @@ def test_reset_brings_the_lesson_and_keeps_every_old_copy(lab, capsys):
     for attempt in ("first try", "second try"):
         mine.write_text(attempt)
         assert lab.main(["reset", "2"]) == 0
-        assert mine.read_text() == "first 02-two.ipynb"
+        assert said(mine) == "first 02-two.ipynb"
     assert (lab.WORK / "02-two.old-1.ipynb").read_text() == "first try"
     assert (lab.WORK / "02-two.old-2.ipynb").read_text() == "second try"
     assert "02-two.old-2.ipynb" in capsys.readouterr().out
@@ -136,10 +233,66 @@ def test_reset_brings_the_lesson_and_keeps_every_old_copy(lab, capsys):
 
 def test_reset_ends_the_notice_of_a_newer_version(lab):
     lab.copy_lessons()
-    (lab.NOTEBOOKS / "01-one.ipynb").write_text("second edition")
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("second edition"))
     assert len(lab.copy_lessons()) == 1
     lab.main(["reset", "01"])
     assert lab.copy_lessons() == []
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    ("<<<<<<< ours", "02-two.ipynb is not a notebook"),
+    ("[]", "02-two.ipynb is not a notebook"),
+    (notebook("two").replace("### END", "### The end"), "02-two.ipynb: cell task-01-1 has '### The end SOLUTION'"),
+])
+def test_a_lesson_without_an_edition_gets_one_sentence_and_takes_no_copy_away(lab, capsys, content, sentence):
+    lab.copy_lessons()
+    (lab.NOTEBOOKS / "02-two.ipynb").write_text(content)
+    assert lab.main(["reset", "02"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and sentence in told
+    assert said(lab.WORK / "02-two.ipynb") == "first 02-two.ipynb"
+
+
+def test_editions_are_written_and_what_is_not_theirs_stays_with_a_sentence(lab, capsys):
+    assert lab.main(["editions", "course"]) == 0
+    course = lab.HERE / "course"
+    assert "nine = 9" not in (course / "student" / "01-one.ipynb").read_text()
+    assert "nine = 9" in (course / "solutions" / "01-one.ipynb").read_text()
+    assert "BEGIN SOLUTION" in (course / "nbgrader" / "source" / "lesson-01" / "01-one.ipynb").read_text()
+    assert str(course) in capsys.readouterr().out
+    config, mine = course / "nbgrader" / "nbgrader_config.py", course / "student" / "02-two.ipynb"
+    config.write_text("c.CourseDirectory.course_id = 'mine'")
+    mine.write_text("mine")
+    for source in lab.lessons():
+        source.write_text(notebook("second edition"))
+    assert lab.main(["editions", "course"]) == 0
+    told = capsys.readouterr().out
+    assert "nbgrader/nbgrader_config.py is not as" in told and "student/02-two.ipynb is not as" in told
+    assert told.count("not as this command wrote it") == 2
+    assert config.read_text().endswith("'mine'") and mine.read_text() == "mine"
+    assert said(course / "student" / "01-one.ipynb") == "second edition"
+    mine.unlink()
+    lab.main(["editions", "course"])
+    assert said(mine) == "second edition"
+
+
+def test_editions_say_which_of_their_files_no_lesson_has_any_more(lab, capsys):
+    lab.main(["editions", "course"])
+    (lab.NOTEBOOKS / "02-two.ipynb").unlink()
+    capsys.readouterr()
+    lab.main(["editions", "course"])
+    told = capsys.readouterr().out
+    assert told.count("is of no lesson any more") == 3 and (lab.HERE / "course/student/02-two.ipynb").exists()
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    ([], "needs one folder"), (["--help"], "needs one folder"), (["a", "b"], "needs one folder"),
+    (["lab.py"], "cannot write"),
+])
+def test_editions_without_a_folder_to_write_get_one_sentence(lab, arguments, sentence, capsys):
+    assert lab.main(["editions", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and sentence in told
 
 
 def test_the_first_set_up_builds_and_installs_with_the_constraints(lab, calls):

@@ -3,14 +3,20 @@ import ast
 import copy
 import json
 import re
+import symtable
+import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
+import made_lessons
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import refresh
+from xorlab import editions
+from xorlab.exercises.registry import EXERCISES
 
 LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
@@ -20,10 +26,12 @@ ABOUT = re.compile(r"~-?\d")
 SHOWS = {"print", "display", "show"}
 PLOTTING = {"plot", "scatter", "imshow", "contour", "contourf", "subplots", "figure", "hist", "bar"}
 PLOTTING_MODULES = {"plots", "plt"}
+TASK = {"grade": False, "locked": False, "schema_version": 3, "solution": True, "task": False}      # and its grade_id
+CHECK = {"grade": True, "locked": True, "schema_version": 3, "solution": False, "task": False}      # and its points
 
 
-def problems(path):
-    """Return a sentence for everything that a stored lesson must not be."""
+def problems(path, exercises=EXERCISES):
+    """Return a sentence for everything that a stored lesson must not be; its tasks are those of `exercises`, by id."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     notebook = nbformat.from_dict(raw)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -34,6 +42,9 @@ def problems(path):
         *(sentence for cell in notebook.cells for sentence in wrong_cell(cell)),
         *repeated_ids(notebook),
         *unclean_metadata(notebook),
+        *wrong_tasks(notebook, exercises),
+        *missing_tasks(notebook, path.name[:2], exercises),
+        *answers_used_later(code),
     ]
 
 
@@ -84,6 +95,144 @@ def unclean_metadata(notebook):
         yield "metadata of one machine: python3 lab.py refresh cleans it"
 
 
+def wrong_tasks(notebook, exercises):
+    """Yield what keeps a cell from being the task, or the check of the task before it, that its tag says it is."""
+    for before, cell, after in zip([None, *notebook.cells], notebook.cells, [*notebook.cells[1:], None], strict=False):
+        kinds = {"task", "check"} & set(cell.metadata.get("tags", []))
+        name = f"cell {cell.get('id')}"
+        if not kinds:
+            if "nbgrader" in cell.metadata:
+                yield f"{name} has nbgrader's metadata and is tagged neither task nor check"
+            if "SOLUTION" in source(cell):
+                yield f"{name} has a region and no tag task"
+            continue
+        kind = min(kinds)
+        known = {f"{kind}-{key.replace('.', '-')}": key for key in exercises}
+        if cell.cell_type != "code" or len(kinds) > 1 or cell.get("id") not in known:
+            yield f"{name} is tagged {' and '.join(kinds)} and is not code with the id of an exercise, {kind}-NN-N"
+            continue
+        exercise = exercises[known[cell.id]]
+        if kind == "task":
+            yield from wrong_task(cell, after, known[cell.id], exercise, notebook.cells)
+        else:
+            yield from wrong_check(before, cell, known[cell.id], exercise)
+
+
+def is_comparison(cell, key):
+    """Does a cell compare a guess with the output, and store that the lesson's own holds?"""
+    return (cell.get("id") == f"compare-{key.replace('.', '-')}" and cell.metadata.get("tags") == ["compare"]
+            and source(cell) == f'predict("{key}")' and outputs_text(cell).startswith("your guess holds"))
+
+
+def wrong_task(cell, after, key, exercise, cells):
+    if cell.metadata.get("nbgrader") != dict(TASK, grade_id=cell.id):
+        yield f"cell {cell.id} needs nbgrader's metadata of a task"
+    try:
+        stub, region = source(editions.student({"cells": [cell], "metadata": {}})["cells"][0]), editions.solution(cell)
+    except editions.Malformed as problem:
+        yield str(problem)
+        return
+    if region.strip() != solution_lines(exercise):
+        yield f"the region of {cell.id} is not the solution of exercise {key}: {solution_lines(exercise)!r}"
+    if exercise.kind == "predict":
+        if not any(is_comparison(later, key) for later in cells):
+            yield f'{cell.id} has no cell compare-... after the output, tagged compare, that says predict("{key}")'
+        call = ast.parse(stub).body[-1]
+        text = outputs_text(cell)
+        if "noted" not in text:
+            yield f"{cell.id} does not store that its guess is noted, but {text[:60]!r}"
+    else:
+        call = ast.parse(source(after) if after and after.cell_type == "code" else "").body[:1]
+        call = call[0] if call and after.get("id") == cell.id.replace("task", "check") else None
+    verb = "predict" if exercise.kind == "predict" else "check"
+    answer = judged(call, verb, key)
+    if answer is None:
+        where = "ends in" if verb == "predict" else "is followed by a cell with"
+        yield f'{cell.id} {where} no {verb}("{key}", the answer\'s name)'
+    elif answer not in bound(stub):
+        yield f"{cell.id} gives {answer} its value in the region only; say {answer} = ... before it"
+
+
+def wrong_check(before, cell, key, exercise):
+    if cell.metadata.get("nbgrader") != dict(CHECK, grade_id=cell.id, points=exercise.points) or not exercise.points:
+        yield f"cell {cell.id} needs nbgrader's metadata of a check with {exercise.points} points"
+    if before is None or before.get("id") != cell.id.replace("check", "task"):
+        yield f"{cell.id} does not follow its task"
+    if len(source(cell).splitlines()) != 1:
+        yield f"{cell.id} has more than its one line"
+    if not outputs_text(cell).startswith("right"):
+        yield f"{cell.id} does not store that its answer is right, but {outputs_text(cell)[:60]!r}"
+
+
+def solution_lines(exercise):
+    """Return what a solution has and its stub has not, moved to the left margin: the region of its task cell."""
+    asked = exercise.stub.splitlines()
+    return textwrap.dedent("\n".join(line for line in exercise.solution.splitlines() if line not in asked)).strip()
+
+
+def judged(statement, verb, key):
+    """Return the name that a statement `verb("key", name)` hands over, or None for any other statement."""
+    call = getattr(statement, "value", None)
+    if isinstance(call, ast.Call) and ast.unparse(call.func) == verb and len(call.args) == 2 and not call.keywords:
+        exercise, answer = call.args
+        if isinstance(exercise, ast.Constant) and exercise.value == key and isinstance(answer, ast.Name):
+            return answer.id
+    return None
+
+
+def outputs_text(cell):
+    """Return what a cell's first output says as plain text."""
+    first = cell.outputs[0] if cell.outputs else {}
+    return joined(first.get("text", first.get("data", {}).get("text/plain", "")))
+
+
+def missing_tasks(notebook, lesson, exercises):
+    ids = {cell.get("id") for cell in notebook.cells}
+    for key in exercises:
+        if key.startswith(lesson + ".") and f"task-{key.replace('.', '-')}" not in ids:
+            yield f"exercise {key} has no task cell"
+
+
+def answers_used_later(code):
+    """Yield each use of a name that a student gives its value: it may be unset, or wrong."""
+    students = {}                       # name: its task
+    for cell in code:
+        task = cell.get("id") if "task" in cell.metadata.get("tags", []) else None
+        checked = cell.get("id", "").replace("check", "task")
+        for statement in ast.parse(TransformerManager().transform_cell(source(cell))).body:
+            text = ast.unparse(statement)
+            for name in used(text) & set(students):
+                if students[name] not in (task, checked):
+                    yield f"cell {cell.get('id')} uses {name}, which a student sets in {students[name]}"
+            for name in bound(text):
+                students.pop(name, None)
+                if task:
+                    students[name] = task
+
+
+def bound(text):
+    """Return the names that some code gives a value in the notebook, not inside its functions."""
+    return {symbol.get_name() for symbol in symtable.symtable(text, "cell", "exec").get_symbols()
+            if symbol.is_assigned() or symbol.is_imported()}
+
+
+def used(text):
+    """Return the names of the notebook that some code reads, in its functions too."""
+    tree = ast.parse(text)
+    loops = {name.id for node in ast.walk(tree) if isinstance(node, (ast.For, ast.withitem))
+             for name in ast.walk(getattr(node, "target", None) or node.optional_vars or ast.Pass())
+             if isinstance(name, ast.Name)}
+    return set(global_names(symtable.symtable(text, "cell", "exec"))) - loops
+
+
+def global_names(table):
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
+            yield symbol.get_name()
+    for inner in table.get_children():
+        yield from global_names(inner)
+
+
 def shown_texts(cell):
     for output in cell.get("outputs", []):
         yield joined(output.get("text", ""))
@@ -132,7 +281,7 @@ def shows(node):
     return (
         node.func.attr in ("show", "display")
         or (module in PLOTTING_MODULES and node.func.attr in PLOTTING)
-        or module == "plots"
+        or (module == "plots" and node.func.attr != "use")
     )
 
 
@@ -244,6 +393,154 @@ def test_a_spoiled_lesson_is_refused(tmp_path, spoil, sentence):
     assert any(sentence in problem for problem in problems(path)), problems(path)
 
 
+def exercise(kind, stub, solution, points=2):
+    return SimpleNamespace(kind=kind, stub=stub, solution=solution, points=points)
+
+
+ASKED = {
+    "01.1": exercise("find", "nine = ...", "nine = ...\nnine = 9"),
+    "01.2": exercise("write", "def square(x):\n    ...", "def square(x):\n    return x * x"),
+    "01.3": exercise("predict", 'guess = ...\npredict("01.3", guess)', 'guess = 27\npredict("01.3", guess)', points=0),
+}
+
+
+def asking():
+    """A lesson with tasks that the guard has nothing against: cells 3 to 8 are tasks with their checks."""
+    return nbformat.from_dict(made_lessons.lesson())
+
+
+def problems_of(notebook, folder, exercises=ASKED):
+    path = folder / "01-made.ipynb"
+    path.write_text(json.dumps(notebook))
+    return problems(path, exercises)
+
+
+def _no_metadata(cells):
+    del cells[3].metadata["nbgrader"]
+
+
+def _graded_task(cells):
+    cells[3].metadata.nbgrader.grade = True
+
+
+def _other_grade_id(cells):
+    cells[4].metadata.nbgrader.grade_id = "check-01-2"
+
+
+def _other_points(cells):
+    cells[4].metadata.nbgrader.points = 3
+
+
+def _unlocked_check(cells):
+    cells[4].metadata.nbgrader.locked = False
+
+
+def _stray_metadata(cells):
+    cells[8].metadata.nbgrader = cells[3].metadata.nbgrader
+
+
+def _untagged_task(cells):
+    cells[3].metadata.tags = []
+
+
+def _unknown_exercise(cells):
+    cells[3].id = "task-01-7"
+
+
+def _no_check(cells):
+    cells[4].update(source="print(nine)", id="other")
+    cells[4].metadata = {"slideshow": {"slide_type": "skip"}}
+
+
+def _check_of_another(cells):
+    cells[4].source = 'check("01.2", nine)'
+
+
+def _check_elsewhere(cells):
+    cells.insert(6, cells.pop(4))
+
+
+def _longer_check(cells):
+    cells[4].source += "\nprint(1)"
+
+
+def _wrong_stored(cells):
+    cells[4].outputs[0].text = "wrong (01.1): it is 8\n"
+
+
+def _nothing_stored(cells):
+    cells[4].outputs = []
+
+
+def _other_solution(cells):
+    cells[3].source = cells[3].source.replace("nine = 9", "nine = 3 * 3")
+
+
+def _unended(cells):
+    cells[3].source = cells[3].source.replace("### END SOLUTION", "")
+
+
+def _no_region(cells):
+    cells[3].source = "nine = 9"
+
+
+def _named_inside(cells):
+    cells[3].source = cells[3].source.replace("nine = ...            # a number\n", "")
+
+
+def _no_guess(cells):
+    cells[7].source = cells[7].source.replace('predict("01.3", guess)', "guess")
+
+
+def _no_comparison(cells):
+    cells[9].source = "print(3)"
+
+
+def _used_later(cells):
+    cells[8].source = "print(3 ** 3, square(3))"
+
+
+def _used_in_a_function(cells):
+    cells[8].source = "def later():\n    return nine\nprint(3 ** 3)"
+
+
+def _used_in_another_check(cells):
+    cells[6].source = 'check("01.2", nine)'
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), [
+    (_no_metadata, "task-01-1 needs nbgrader's metadata"), (_graded_task, "task-01-1 needs nbgrader's metadata"),
+    (_other_grade_id, "check-01-1 needs nbgrader's metadata"), (_other_points, "a check with 2 points"),
+    (_unlocked_check, "check-01-1 needs nbgrader's metadata"), (_stray_metadata, "later has nbgrader's metadata"),
+    (_untagged_task, "tagged neither task nor check"), (_untagged_task, "has a region and no tag task"),
+    (_unknown_exercise, "not code with the id of an exercise"), (_unknown_exercise, "01.1 has no task cell"),
+    (_no_check, 'is followed by a cell with no check("01.1"'), (_no_check, "other uses nine"),
+    (_check_of_another, 'is followed by a cell with no check("01.1"'), (_check_elsewhere, "does not follow its task"),
+    (_longer_check, "more than its one line"), (_wrong_stored, "does not store that its answer is right, but 'wrong"),
+    (_nothing_stored, "does not store that its answer is right, but ''"),
+    (_other_solution, "is not the solution of exercise 01.1"), (_unended, "task-01-1 has ### BEGIN SOLUTION and no"),
+    (_no_region, "no region"), (_named_inside, "gives nine its value in the region only"),
+    (_no_guess, 'ends in no predict("01.3"'), (_no_comparison, "has no cell compare-"),
+    (_used_later, "later uses square, which a student sets in task-01-2"),
+    (_used_in_a_function, "later uses nine"), (_used_in_another_check, "check-01-2 uses nine"),
+])
+def test_a_spoiled_task_is_refused(tmp_path, spoil, sentence):
+    notebook = asking()
+    spoil(notebook.cells)
+    told = problems_of(notebook, tmp_path)
+    assert any(sentence in problem for problem in told), told
+
+
+@pytest.mark.parametrize("later", [
+    "print(3 ** 3)", "nine = 27\nprint(nine)", "for nine in (27,):\n    print(nine)", "print((lambda nine: nine)(27))",
+    "def of(square):\n    return square(3)\nprint(27)", "print([guess for guess in (27,)])",
+])
+def test_good_tasks_are_accepted_and_their_names_may_be_given_anew(tmp_path, later):
+    notebook = asking()
+    notebook.cells[8].source = later
+    assert problems_of(notebook, tmp_path) == []
+
+
 def test_a_good_lesson_is_accepted(tmp_path):
     path = tmp_path / "01-good.ipynb"
     nbformat.write(good(), path)
@@ -271,7 +568,7 @@ def test_cells_that_must_show_something(code):
 
 @pytest.mark.parametrize("code", [
     "x = 1", "def f():\n    print(1)", "class A:\n    x = print", "f = lambda: print(1)", "check(x)", "report;",
-    "import torch", "assert x == 1", "plt.close(fig)", "%matplotlib inline", "", "# only a comment",
+    "import torch", "assert x == 1", "plots.use()", "plt.close(fig)", "%matplotlib inline", "", "# only a comment",
 ])
 def test_cells_that_need_not_show_anything(code):
     assert not must_show(code)
