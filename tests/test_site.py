@@ -10,7 +10,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 import lab
-from tools import address, chromium, pages, pictures, site, slides
+from tools import address, chromium, pages, pictures, roads, site, slides
 from xorlab import look
 
 LESSONS = pages.lessons([])
@@ -92,8 +92,8 @@ def test_a_page_draws_its_road_in_the_colours_of_both_sides(number):
 def test_the_road_that_a_lesson_brings_along_is_shown_once(tmp_path):
     page = small_site(tmp_path)
     lesson = pages.Lesson(tmp_path / "01-small.ipynb")
-    first = new_markdown_cell("# 01 Title\n\n![the road](attachment:road.svg)\n\nAbout 3 minutes.")
-    first.attachments = {"road.svg": {"image/svg+xml": ["<svg></svg>"]}}
+    first = new_markdown_cell(f"# 01 Title\n\n![the road](attachment:{roads.FILE})\n\nAbout 3 minutes.")
+    first.attachments = {roads.FILE: {"image/svg+xml": ["<svg></svg>"]}}
     nbformat.write(new_notebook(cells=[first]), lesson.path)
     site.write(tmp_path / "html", [lesson])
     assert "<img" not in main_of(page) and "About 3 minutes." in main_of(page)
@@ -112,6 +112,11 @@ def test_a_page_shows_no_teaching_note_no_solution_and_no_verdict(tmp_path):
     everything = page.read_text(encoding="utf-8") + (page.parent / "search.js").read_text(encoding="utf-8")
     for secret in ("42", "SOLUTION", "noted", "well done", "secret of the teacher"):
         assert secret not in everything
+
+
+def test_a_lesson_without_tasks_keeps_its_teaching_notes_from_its_page_too(tmp_path):
+    page = small_site(tmp_path, text("## Q"), text("secret of the teacher", "notes"), code("1", printed="shown"))
+    assert "secret" not in page.read_text(encoding="utf-8") and "shown" in main_of(page)
 
 
 def test_answers_are_folded_and_not_found_by_the_search(tmp_path):

@@ -32,7 +32,7 @@ KEYS = {            # of the cell that begins a slide
 FRAME_WIDTH, GAP, PADDING, COLUMN = 1168, 32, 40, 14.5
 BESIDE_LINES = 4                # of an output, at least
 LARGE_COLUMNS = 68              # at most, of what a claim shows in larger letters
-ROAD_WIDTH, ROAD_SIZE = 1168, 21
+ROAD_SIZE = 21
 POINTS = 4
 THUMBNAIL = 340                 # pixels, twice as large as it is shown
 
@@ -235,7 +235,7 @@ def only(cell, outputs):
 
 
 def road(lesson):
-    return raw(look.road(lesson.number, width=ROAD_WIDTH, size=ROAD_SIZE))
+    return raw(look.road(lesson.number, width=FRAME_WIDTH, size=ROAD_SIZE))
 
 
 def picture_of(lesson, says, largest=None):

@@ -2,6 +2,7 @@
 import base64
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
@@ -40,13 +41,18 @@ class Lesson:
     def file(self):
         return self.path.stem + ".html"
 
+    @cached_property
+    def head(self):
+        """The text of the first cell. Every page names every lesson, and reading a whole one takes long."""
+        return self.notebook.cells[0].source
+
     @property
     def title(self):
-        return re.match(r"# (.+)", self.notebook.cells[0].source).group(1)
+        return re.match(r"# (.+)", self.head).group(1)
 
     @property
     def minutes(self):
-        found = re.search(r"About (\d+) minutes", self.notebook.cells[0].source)
+        found = re.search(r"About (\d+) minutes", self.head)
         return int(found.group(1)) if found else None
 
 

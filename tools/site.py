@@ -11,7 +11,7 @@ import sys
 from PIL import Image
 
 import lab
-from tools import pages
+from tools import pages, roads
 from xorlab import editions, look
 from xorlab.files import replacing
 
@@ -91,13 +91,13 @@ def plain(text):
 def for_a_student(notebook):
     """Return the notebook as a page shows it: a student's edition, with the outputs of all but tasks and checks."""
     asked = {cell["id"]: editions.source(cell) for cell in editions.student(notebook)["cells"]}
-    notebook.cells = [cell for cell in notebook.cells if cell.id in asked]
+    notebook.cells = [cell for cell in notebook.cells if cell.id in asked and not editions.is_note(cell)]
     for cell in notebook.cells:
         cell.source = asked[cell.id]
-        if {"task", "check", "compare"} & set(cell.metadata.get("tags", [])):
+        if editions.is_students(cell):
             cell.outputs = []
     # the page draws the road itself, in its own colours and at a phone's width
-    notebook.cells[0].source = re.sub(r"(?m)^!\[[^\]]*\]\(attachment:[^)]*\)\s*", "", notebook.cells[0].source)
+    notebook.cells[0] = roads.without(notebook.cells[0])
     return without_controls(notebook)
 
 

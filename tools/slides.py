@@ -23,14 +23,14 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 import lab
 from tools import chromium, layouts, pages, plans
-from xorlab import look
+from xorlab import editions, look
 from xorlab.files import make_folder, replacing
 
 SLIDES = lab.HERE / "slides"
 BEGINS = ("slide", "subslide")
-NEVER_SHOWN = {"task", "check", "compare", "answer"}       # what students write, and what gives it away
+NEVER_SHOWN = editions.STUDENTS | {"answer"}       # what students write, and what gives it away
 # A figure stands beside its code where it has room there at its own size, and below it would not.
-FRAME_WIDTH, GAP = 1168, 50         # pixels, as in slides.css
+GAP = 50                            # pixels, as in slides.css
 COLUMN_WIDTH = 10.9                 # pixels of a character of code
 BESIDE_LINES = 4                    # lines of code, at least
 
@@ -209,7 +209,7 @@ def is_beside(cell):
               for output in cell.get("outputs", []) if layouts.is_picture(output)]
     if len(widths) != 1 or len(lines) < BESIDE_LINES:
         return False
-    return max(map(len, lines)) * COLUMN_WIDTH + GAP + widths[0] <= FRAME_WIDTH
+    return max(map(len, lines)) * COLUMN_WIDTH + GAP + widths[0] <= layouts.FRAME_WIDTH
 
 
 def picture_size(png):

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 
@@ -18,16 +19,12 @@ CPU_PATH = {"ATEN_CPU_CAPABILITY": "avx2"}      # on which lessons promise their
 def problems(path):
     """Run a lesson's untouched student's edition; return what it shows otherwise than promised, in a list."""
     lesson = editions.read(path)
-    before = {name: os.environ.get(name) for name in CPU_PATH}
-    os.environ.update(CPU_PATH)                 # the kernel inherits it
-    try:
-        with tempfile.TemporaryDirectory() as folder:
+    # the kernel inherits the environment
+    with mock.patch.dict(os.environ, CPU_PATH), tempfile.TemporaryDirectory() as folder:
+        try:
             ran = run_untouched(lesson, Path(folder))
-    except refresh.LessonFailed as problem:
-        return [str(problem)]
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        except refresh.LessonFailed as problem:
+            return [str(problem)]
     return unasked(ran) + differing(ran, lesson)
 
 
@@ -37,18 +34,13 @@ def run_untouched(lesson, folder):
     return refresh.run(nbformat.read(folder / "lesson.ipynb", 4), folder / "lesson.ipynb")
 
 
-def is_answered(cell):
-    """Does what a cell shows depend on the student?"""
-    return bool({"task", "check", "compare"} & set(cell.metadata.get("tags", [])))
-
-
 def differing(ran, lesson):
     """Return the cells, neither task nor check, that show something else than is stored: (id, shown, stored)."""
     stored = {cell["id"]: cell for cell in nbformat.reads(json.dumps(lesson), 4).cells}
     comparison = refresh.NbvalComparison()
     return [
         (cell.id, shown(cell), shown(stored[cell.id])) for cell in ran.cells
-        if cell.cell_type == "code" and not is_answered(cell)
+        if cell.cell_type == "code" and not editions.is_students(cell)
         and not refresh.equal_outputs(cell, stored[cell.id], comparison)
     ]
 
@@ -60,7 +52,7 @@ def shown(cell):
 
 def unasked(ran):
     """Return what checks and predictions say to no answer, where that isn't "not tried yet"."""
-    asks = [cell for cell in ran.cells if is_answered(cell)
+    asks = [cell for cell in ran.cells if editions.is_students(cell)
             and ("check" in cell.metadata.tags or "predict(" in cell.source)]
     return [(cell.id, shown(cell)) for cell in asks
             if not any(str(text).startswith("not tried yet") for text in shown(cell))]

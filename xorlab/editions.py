@@ -23,6 +23,7 @@ LIKE_A_MARKER = re.compile(r"#.*\b(begin|end)\s+solution\b", re.IGNORECASE)
 # What an edition for students keeps of a cell's metadata: nothing that could hold an expected value, as slides do.
 KEPT_OF_A_CELL = ("jupyter", "nbgrader", "tags")
 KEPT_OF_A_NOTEBOOK = ("kernelspec", "language_info")
+STUDENTS = {"task", "check", "compare"}     # tags of cells whose output depends on a student
 SOURCES = ".sources.json"       # in a folder of students' copies: the edition that each was made of
 WRITTEN = ".editions.json"      # in a folder of editions: the digest of each file as it was written
 CONFIG = """\
@@ -98,6 +99,11 @@ def _digest_of_text(edition):
 
 def is_task(cell: dict) -> bool:
     return "task" in cell["metadata"].get("tags", [])
+
+
+def is_students(cell: dict) -> bool:
+    """Does what a cell shows depend on what a student answers?"""
+    return not STUDENTS.isdisjoint(cell["metadata"].get("tags", []))
 
 
 def is_note(cell: dict) -> bool:
@@ -227,8 +233,9 @@ def lay_out(notebooks: Path, folder: Path) -> list[Path]:
 
 def lay(lesson: Path, folder: Path) -> None:
     """Write the student's edition of one lesson into a folder, and remember which it was."""
-    _write(folder / lesson.name, _as_file(made(student, lesson)))
-    _remember(lesson, folder)
+    edition = made(student, lesson)
+    _write(folder / lesson.name, _as_file(edition))
+    _remember(lesson, folder, _digest_of_text(edition))
 
 
 def is_newer(lesson: Path, folder: Path) -> bool:
@@ -242,7 +249,7 @@ def is_newer(lesson: Path, folder: Path) -> bool:
         return False
     if recorded != _sha256(lesson.read_bytes()) and not _says(folder / lesson.name, edition):
         return True
-    _remember(lesson, folder)
+    _remember(lesson, folder, edition)
     return False
 
 
@@ -253,8 +260,8 @@ def _says(path, edition):
         return False
 
 
-def _remember(lesson, folder):
-    record = dict(_record(folder / SOURCES), **{lesson.name: made(digest, lesson)})
+def _remember(lesson, folder, edition):
+    record = dict(_record(folder / SOURCES), **{lesson.name: edition})
     _write(folder / SOURCES, json.dumps(record, indent=1).encode())
 
 
