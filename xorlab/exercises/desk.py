@@ -12,8 +12,6 @@ from xorlab.tables import Table
 _guesses: dict[str, object] = {}        # of this session
 _hints_given: dict[str, int] = {}
 ADVICE = 'For help, type `hint("{}")` in a cell of your own.'
-
-
 USES = {"check": 'check("02.2", slope)', "predict": 'predict("02.3", guess)', "hint": 'hint("02.2")',
         "solution": 'solution("02.2")', "progress": "progress()"}
 
@@ -131,11 +129,7 @@ def hint(identity: str) -> Verdict:
 def solution(identity: str) -> None:
     """Print one way to do an exercise."""
     exercise = _exercise(identity)
-    if isinstance(exercise, Verdict):
-        print(exercise)
-        return
-    asked = exercise.stub.splitlines()
-    print("\n".join(line for line in exercise.solution.splitlines() if not ("..." in line and line in asked)))
+    print(exercise if isinstance(exercise, Verdict) else exercise.solution.rstrip())
 
 
 @_in_sentences
@@ -151,8 +145,9 @@ def progress(folder: str | Path = ".") -> Table | Verdict:
         return Verdict("progress", "not kept here",
                        "in your own copy of the lesson, a table of what you've done stands here.")
     states, sentence = record.states(folder)
-    words = {"right": "right", "done": "guessed", "tried": "tried"}
-    rows = tuple((exercise.id, exercise.title, f"{exercise.minutes} min", words.get(states.get(identity), "-"))
+    words = {None: "-", "done": "guessed"}
+    rows = tuple((exercise.id, exercise.title, f"{exercise.minutes} min",
+                  words.get(states.get(identity), states.get(identity)))
                  for identity, exercise in EXERCISES.items())
     count = sum(states.get(identity) in ("right", "done") for identity in EXERCISES)
     notes = (f"{count} of {len(EXERCISES)} done.", *([sentence] if sentence else ()))

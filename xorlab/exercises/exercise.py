@@ -20,7 +20,8 @@ class Exercise:
 
     id : lesson and number, e.g. "02.2".  kind : "predict" (before an output), "write" (a function), "find" (values).
     minutes, points : for a student, and for grading (0 for a prediction).  title : a few words.
-    name : what the task cell calls the answer.  stub, solution : the task cell's source, for students and as solved.
+    name : what the task cell calls the answer.  stub, solution : the source of the answer there, for students and as
+        solved; what else the cell does with it stays in the lesson.
     judge : takes a student's answer and returns a sentence on why it is right, or raises Wrong with the sentence on
         what is wrong. It computes what is expected by its own lines, and never calls the solution.
     hints : a nudge, what must come out, the way.

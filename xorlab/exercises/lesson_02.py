@@ -76,21 +76,6 @@ def judge_nine(answer):
                 f"{output[missed[0]]:.2f} and should be {LABELS[missed[0]]}. {units}.")
 
 
-NINE = """nine = ...
-### BEGIN SOLUTION
-nine = @
-### END SOLUTION
-draw(nine)
-"""
-
-
-def _value(source, solution):
-    """Return the two sources, (stub, solved), of a task cell that gives a value, at @, its name."""
-    stub = source.split("### BEGIN SOLUTION")[0] + source.split("### END SOLUTION\n")[-1]
-    solved = source.replace("### BEGIN SOLUTION\n", "").replace("### END SOLUTION\n", "")
-    return stub, solved.replace("@", solution)
-
-
 # 02.2, a slope
 
 SLOPES = ((lambda w: w * w, 3.0, 6.0, "w²"), (lambda w: 3 * w, -1.0, 3.0, "3w"), (math.sin, 1.0, math.cos(1), "sin w"),
@@ -261,15 +246,8 @@ def judge_runs(answer):
     return "A has merged two corners, B compares every output with every label, and C only needs more epochs."
 
 
-RUNS_CELL = """runs = {"A": ..., "B": ..., "C": ...}
-### BEGIN SOLUTION
-runs = @
-### END SOLUTION
-"""
-
-
 def _runs(**words):
-    return _value(RUNS_CELL, json.dumps({**RUNS, **words}))[1]
+    return f"runs = {json.dumps({**RUNS, **words})}\n"
 
 
 # 02.6, pruning
@@ -296,30 +274,18 @@ def judge_pruned(guess):
     raise Wrong("It's (4, 3): without unit 3, (0, 0) answers 0.35, without unit 2 it answers 0.65.")
 
 
-GUESS = 'guess = ...\n### BEGIN SOLUTION\nguess = @\n### END SOLUTION\npredict("{}", guess)\n'
-
-
-def _guesses(identity, solution):
-    stub, solved = _value(GUESS.format(identity), solution)
-    return {"name": "guess", "stub": stub, "solution": solved}
-
-
-def _guess(identity, guess):
-    return _value(GUESS.format(identity), guess)[1]
-
-
 EXERCISES = (
     Exercise(
         "02.1", "find", 4, 2, "XOR from nine numbers", "nine",
-        *_value(NINE, "[(20, 20, -10), (20, 20, -30), (20, -20, -10)]"), judge_nine,
+        "nine = ...\n", "nine = [(20, 20, -10), (20, 20, -30), (20, -20, -10)]\n", judge_nine,
         hints=("XOR is *or*, but not *and*. Which three numbers make *or*, which *and*?",
                "With hard steps (1, 1, -0.5) is *or* and (1, 1, -1.5) is *and*. Sigmoids need larger numbers: every "
                "corner must come within 0.2.",
                "Take 20 times (1, 1, -0.5), 20 times (1, 1, -1.5), and for the output 20 times (1, -1, -0.5)."),
-        wrong=((_value(NINE, "[(1, 1, -0.5), (1, 1, -1.5), (1, -1, -0.5)]")[1], "right for hard steps"),
-               (_value(NINE, "[(20, 20, -10), (-20, -20, 30), (20, 20, -10)]")[1], "1 everywhere"),
-               (_value(NINE, "[(20, 20, -10), (20, 20, -10), (20, -20, -10)]")[1], "one line: at most 3 of 4"),
-               (_value(NINE, "[(20, 20, -10), (20, 20, -30), (20, 20, -10)]")[1], "3 of 4: (1, 1) is wrong")),
+        wrong=(("nine = [(1, 1, -0.5), (1, 1, -1.5), (1, -1, -0.5)]\n", "right for hard steps"),
+               ("nine = [(20, 20, -10), (-20, -20, 30), (20, 20, -10)]\n", "1 everywhere"),
+               ("nine = [(20, 20, -10), (20, 20, -10), (20, -20, -10)]\n", "one line: at most 3 of 4"),
+               ("nine = [(20, 20, -10), (20, 20, -30), (20, 20, -10)]\n", "3 of 4: (1, 1) is wrong")),
         probe=lambda answer: [abs(o - t) <= 0.2 for o, t in zip(_network(_nine(answer), _sigmoid)[:, 2], LABELS,
                                                                strict=True)]),
     Exercise(
@@ -335,12 +301,12 @@ EXERCISES = (
         probe=lambda slope: [round(run(slope, f, w) / 0.04) for f in (lambda w: w * w + w, math.exp, math.sin)
                              for w in (-1.3, 0.4, 2.2)]),
     Exercise(
-        "02.3", "predict", 1, 0, "a nudge of 0.00000001", **_guesses("02.3", "0"), judge=judge_tiny,
+        "02.3", "predict", 1, 0, "a nudge of 0.00000001", "guess", "guess = ...\n", "guess = 0\n", judge_tiny,
         hints=("How many digits does float32 keep?", "Try `np.float32(0.25521) + np.float32(1e-10)`.",
                "The sum is 0.25521 again: the loss doesn't change."),
-        wrong=((_guess("02.3", "0.0164"), "float32 keeps about seven"),
-               (_guess("02.3", "1e-8"), "That's about h itself"),
-               (_guess("02.3", "1_000_000"), "0 / h is 0"), (_guess("02.3", "0.5"), "exactly 0")),
+        wrong=(("guess = 0.0164\n", "float32 keeps about seven"),
+               ("guess = 1e-8\n", "That's about h itself"),
+               ("guess = 1_000_000\n", "0 / h is 0"), ("guess = 0.5\n", "exactly 0")),
         probe=lambda guess: [guess], read=lambda guess: number(guess, "a number, the slope you expect")),
     Exercise(
         "02.4", "write", 4, 3, "one step of training", "step", _step("..."),
@@ -361,7 +327,7 @@ EXERCISES = (
         probe=lambda step: [f"{value:.4g}" for value in _training(step, 5)[:10]]),
     Exercise(
         "02.5", "find", 3, 2, "stuck, slow, or a bug", "runs",
-        *_value(RUNS_CELL, '{"A": "stuck", "B": "bug", "C": "slow"}'), judge_runs,
+        'runs = {"A": ..., "B": ..., "C": ...}\n', _runs(), judge_runs,
         hints=("One shape and one gradient each: print `(net(x) - y).shape` and the largest gradient.",
                "A shape of (4, 4) is a bug. A gradient sixty times another's is not stuck.",
                "B compares 16 pairs. Of the other two, C has the larger gradient."),
@@ -369,12 +335,12 @@ EXERCISES = (
                (_runs(C="stuck"), WHY_RUNS["C", "stuck"]), (_runs(A="bug"), WHY_RUNS["A", "bug"])),
         probe=lambda runs: sorted(runs.items())),
     Exercise(
-        "02.6", "predict", 1, 0, "a unit silenced", **_guesses("02.6", "(4, 3)"), judge=judge_pruned,
+        "02.6", "predict", 1, 0, "a unit silenced", "guess", "guess = ...\n", "guess = (4, 3)\n", judge_pruned,
         hints=("Add up the output's sum at (0, 0), where all three units are on, without one of them.",
                "Only the sign of the sum decides the class.",
                "All three units answer about 1 there: 16.1 - 7.7, the bias, minus 9.1 or minus 8.0."),
-        wrong=((_guess("02.6", "(3, 3)"), "still class 0"), (_guess("02.6", "(4, 4)"), "Alike isn't equal"),
-               (_guess("02.6", "(2, 2)"), "unit 1")),
+        wrong=(("guess = (3, 3)\n", "still class 0"), ("guess = (4, 4)\n", "Alike isn't equal"),
+               ("guess = (2, 2)\n", "unit 1")),
         probe=lambda guess: [guess], read=_pair),
 )
 BY_ID = {exercise.id: exercise for exercise in EXERCISES}
