@@ -193,6 +193,8 @@ def write_editions(arguments, torch_index):
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise Problem("editions needs one folder to write into, e.g. python3 lab.py editions course")
     folder = HERE / arguments[0]
+    if folder.resolve() in (HERE, NOTEBOOKS, WORK):
+        raise Problem("editions needs a folder of its own to write into, e.g. python3 lab.py editions course")
     for sentence in making(lambda editions: editions.write_all(NOTEBOOKS, folder)):
         say(sentence)
     say(f"student/, solutions/ and nbgrader/ are in {folder}.")
@@ -201,6 +203,8 @@ def write_editions(arguments, torch_index):
 
 def making(work):
     """Return what a function makes of xorlab.editions, the package's module that needs nothing installed."""
+    if str(HERE) not in sys.path:       # Python leaves it out where PYTHONSAFEPATH is set
+        sys.path.insert(0, str(HERE))
     from xorlab import editions  # not above: it needs the Python that main() has asked for by now
     try:
         return work(editions)

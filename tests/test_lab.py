@@ -2,6 +2,7 @@
 import ast
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -287,12 +288,19 @@ def test_editions_say_which_of_their_files_no_lesson_has_any_more(lab, capsys):
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     ([], "needs one folder"), (["--help"], "needs one folder"), (["a", "b"], "needs one folder"),
-    (["lab.py"], "cannot write"),
+    (["lab.py"], "cannot write"), (["."], "a folder of its own"), (["notebooks"], "a folder of its own"),
+    (["work/../work"], "a folder of its own"),
 ])
 def test_editions_without_a_folder_to_write_get_one_sentence(lab, arguments, sentence, capsys):
     assert lab.main(["editions", *arguments]) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and sentence in told
+
+
+def test_lab_finds_the_package_where_python_leaves_its_folder_out(tmp_path):
+    done = subprocess.run([sys.executable, "-P", str(ROOT / "lab.py"), "editions", str(tmp_path)],
+                          env=dict(os.environ, PYTHONPATH=""), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "student").is_dir(), done.stderr
 
 
 def test_the_first_set_up_builds_and_installs_with_the_constraints(lab, calls):
