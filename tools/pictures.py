@@ -18,10 +18,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 
 import lab
 from tools import pages
-from xorlab import compare, data, look, models, predictors, training
+from xorlab import data, look, models, predictors, training
 from xorlab.files import make_folder, replacing
 from xorlab.integer import IntegerMLP
-from xorlab.plots import paper
+from xorlab.plots import paper, squares
 
 NET = "sigmoid-2-3-1"
 EPOCHS = [0, *map(int, np.geomspace(12, 1_200, 18)), 3_000]      # of the film, before its end
@@ -115,8 +115,8 @@ def drawn(moment):
     draw.text((EDGE, 4), f"epoch {moment.epoch:,}", look.INK[0], font(17, "bold"))
     output, difference = (paper.OUTPUT, 0, 1), (paper.DIFFERENCE, -REACH, REACH)
     largest = np.abs(moment.difference).max()
-    panels = [("PyTorch", corners(moment.floats), outlined(moment.floats, *output), output, ("0", "output", "1")),
-              ("int8", corners(moment.int8), outlined(moment.int8, *output), output, ("0", "output", "1")),
+    panels = [*((name, squares.corners_right(z), outlined(z, *output), output, ("0", "output", "1"))
+                for name, z in (("PyTorch", moment.floats), ("int8", moment.int8))),
               ("int8 minus PyTorch", f"{largest:.2f} at most", coloured(moment.difference, *difference), difference,
                (f"-{REACH}, lower", "", f"higher, {REACH}"))]
     for i, (name, fact, picture, (colours, low, high), key) in enumerate(panels):
@@ -129,11 +129,6 @@ def drawn(moment):
         for word, x, anchor in zip(key, (left, left + SIDE / 2, left + SIDE - 1), ("la", "ma", "ra"), strict=True):
             draw.text((x, TOP + SIDE + 28), word, look.QUIET[0], font(13), anchor=anchor)
     return frame
-
-
-def corners(z):
-    right = compare.right(z[[0, 0, -1, -1], [0, -1, 0, -1]], data.corners()[1])
-    return f"{int(right.sum())} of 4 corners right"
 
 
 def coloured(z, colours, low, high):

@@ -134,7 +134,7 @@ def units(net: nn.Module):
         hidden, output = (f(torch.from_numpy(data.grid(squares.SIDE))) for f in (net.hidden_activations, net))
     hidden = hidden if net.widths else hidden[:, :0]        # without a hidden layer these are the inputs
     panels = torch.cat([hidden, output], dim=1).numpy().T.reshape(-1, squares.SIDE, squares.SIDE)
-    facts = ["corners " + " ".join(f"{answer:.1f}" for answer in z[[0, 0, -1, -1], [0, -1, 0, -1]])
+    facts = ["corners " + " ".join(f"{answer:.1f}" for answer in squares.at_corners(z))
              if not squares.beyond_colours(z) else "" for z in panels]
     return squares.surfaces(panels, [*(f"unit {i + 1}" for i in range(len(panels) - 1)), "output"], facts=facts)
 

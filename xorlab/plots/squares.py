@@ -92,7 +92,7 @@ def _panel(given, side):
         return _Panel(z, True, meaning, f"{name_of(a)} minus {name_of(b)}", f"from {z.min():.2f} to {z.max():.2f}")
     z, meaning = _plane_of_answers(given, side) if callable(given) else (_outputs(given), "output")
     title = name_of(given) if callable(given) else ""
-    return _Panel(z, False, meaning, title, f"{_corners_right(z)} of 4 corners right")
+    return _Panel(z, False, meaning, title, corners_right(z))
 
 
 def _inner(ax, left, lowest):
@@ -140,7 +140,7 @@ def _surface(z, ax, title, span=(0, 1), inputs=None, meaning="output"):
     where, right = f"a square of two inputs, {span[0]:g} to {span[1]:g}", ""
     if inputs is None and tuple(span) == (0, 1):
         _mark_corners(ax)
-        where, right = "the unit square", f", {_corners_right(z)} of 4 corners right"
+        where, right = "the unit square", f", {corners_right(z)}"
     beyond = np.mean((z < -SHADE) | (z > 1 + SHADE))
     clipped = f" Beyond the colours' ends, 0 and 1, on {share_of(beyond)} of it." if beyond else ""
     tied = z == 0.5
@@ -150,8 +150,14 @@ def _surface(z, ax, title, span=(0, 1), inputs=None, meaning="output"):
     return ax
 
 
-def _corners_right(z):
-    return int(compare.right(z[[0, 0, -1, -1], [0, -1, 0, -1]], data.corners()[1]).sum())
+def at_corners(z):
+    """Return outputs over a square, (side, side), at the corners, in the order of data.corners: (4,)."""
+    return z[[0, 0, -1, -1], [0, -1, 0, -1]]
+
+
+def corners_right(z):
+    """Say how many of XOR's corners are right, e.g. "4 of 4 corners right"."""
+    return f"{int(compare.right(at_corners(z), data.corners()[1]).sum())} of 4 corners right"
 
 
 def beyond_colours(z):
