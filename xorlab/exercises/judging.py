@@ -12,14 +12,16 @@ import numpy as np
 from xorlab.exercises.exercise import Exercise, Wrong
 
 
-def is_stub(answer: object, exercise: Exercise) -> bool:
-    """Has nobody answered yet: is it, or does it hold, `...` or None, or is it the function of the stub?"""
+def is_stub(answer: object, exercise: Exercise, depth: int = 3) -> bool:
+    """Has nobody answered yet: is it, or does it hold, `...` or None, or is it the function of the stub?
+
+    depth : how far down to look, for a list may hold itself.
+    """
     if answer is ... or answer is None:
         return True
-    if isinstance(answer, dict):
-        return any(is_stub(part, exercise) for part in answer.values())
-    if isinstance(answer, (list, tuple)):
-        return any(is_stub(part, exercise) for part in answer)
+    if isinstance(answer, (dict, list, tuple)):
+        parts = answer.values() if isinstance(answer, dict) else answer
+        return depth > 0 and any(is_stub(part, exercise, depth - 1) for part in parts)
     code = getattr(answer, "__code__", None)
     stub = code and getattr(defined(exercise.stub, exercise.name), "__code__", None)
     return bool(stub) and (code.co_code, code.co_consts) == (stub.co_code, stub.co_consts)
