@@ -6,7 +6,7 @@ const DATA_WORDS = { corners: "four corners", noisy: "noisy XOR", and: "AND", or
                      spiral: "two spirals", own: "own points" };
 const OPTIMIZER_WORDS = { sgd: "SGD", momentum: "momentum", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW" };
 const LOSS_NAMES = { mse: "squared error", bce: "cross-entropy" };
-const START_NAMES = { seed: "random, by seed", zeros: "all zeros", given: "as given" };
+const START_NAMES = { seed: "by seed", zeros: "all zeros", given: "as given" };
 const DRAWN_DATA = ["noisy", "circle", "moons", "spiral"];
 const SPEEDS = [1, 5, 20, 100];         // epochs a frame
 const STEP_SIZES = [1, 10, 100];
@@ -95,6 +95,14 @@ export class Controls {
     return root;
   }
 
+  // Several fields beside each other under one word; each keeps its own label for who does not see them.
+  inOneRow(word, fields, shown) {
+    for (const field of fields) field.firstChild.className = "hidden";
+    const root = make("div", { class: "field" }, make("span", { "aria-hidden": "true" }, word), make("div", { class: "row" }, ...fields));
+    this.syncs.push(state => { root.hidden = !shown(state); });
+    return root;
+  }
+
   // options : {value: words}.  read : of a state.  write : what a choice does, given a value.
   choice(name, label, options, read, write, shown) {
     const select = make("select", { change: () => { write(select.value); this.desk.sync(); } },
@@ -125,7 +133,7 @@ export class Controls {
       this.number("noise", "noise", ...this.ofData("noise"), clouds),
       this.number("count", "how many", ...this.ofData("count"), clouds),
       this.number("data-seed", "seed", ...this.ofData("seed"), clouds),
-      this.number("validation", "held back", ...this.ofData("validation"), state => clouds(state) || own(state)),
+      this.number("validation", "held back", ...this.ofData("validation"), clouds),
       ...this.ownPoints(own),
     ];
   }
@@ -136,15 +144,14 @@ export class Controls {
       "data-playground": `place-${value}`, change: () => { this.next = value; } }), make("span", {}, words));
     const place = make("div", { class: "field", role: "radiogroup", "aria-label": "class of a new point" },
                        make("span", {}, "click adds"), make("div", { class: "chips" }, chip(0, "○ 0"), chip(1, "× 1")));
-    const text = make("textarea", { id: `${this.prefix}csv`, "data-playground": "csv", placeholder: "0.1, 0.9, 1", rows: 3 });
-    const csv = make("div", { class: "field long" }, make("label", { for: text.id }, "or CSV: x1, x2, class per line"), text);
+    const text = make("textarea", { id: `${this.prefix}csv`, "data-playground": "csv", placeholder: "0.1, 0.9, 1" });
+    const csv = make("div", { class: "field long" }, make("label", { for: text.id }, "or CSV: x1, x2, label per line"), text);
     const file = make("input", { type: "file", accept: ".csv,.txt,text/csv,text/plain", hidden: true,
                                  "aria-label": "a CSV file", change: () => file.files[0] && this.desk.file(file.files[0]) });
     const row = make("div", { class: "row" }, this.button("use-csv", () => this.desk.csv(text.value), "use CSV"),
                      this.button("open-csv", () => file.click(), "open file"),
                      this.button("clear", () => this.desk.points([]), "clear"), file);
-    const hint = make("p", { class: "quiet" }, "Click on the float map, or focus it and press 0, 1 or Delete.");
-    const parts = [place, hint, csv, row];
+    const parts = [place, csv, row];
     this.syncs.push(state => parts.forEach(part => { part.hidden = !own(state); }));
     return parts;
   }
@@ -156,9 +163,9 @@ export class Controls {
     const widen = (layer, n) => this.desk.bench.settings.hidden.map((old, i) => i === layer ? Number(n) : old);
     return [
       this.choice("layers", "hidden layers", layers, state => state.hidden.length, n => this.desk.change({ hidden: resize(n) })),
-      ...range(0, 2).map(layer => this.choice(`units-${layer}`, `units in layer ${layer + 1}`, units,
+      this.inOneRow("units", range(0, 2).map(layer => this.choice(`units-${layer}`, `units in layer ${layer + 1}`, units,
         state => state.hidden[layer] ?? 1, n => this.desk.change({ hidden: widen(layer, n) }),
-        state => state.hidden.length > layer)),
+        state => state.hidden.length > layer)), state => state.hidden.length > 0),
       this.choice("activation", "activation", { sigmoid: "sigmoid", tanh: "tanh", relu: "ReLU" }, ...this.key("activation")),
       this.choice("start", "weights", START_NAMES, state => state.start, start => this.desk.start(start)),
       this.number("seed", "seed", ...this.key("seed")),

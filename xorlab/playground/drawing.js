@@ -188,7 +188,8 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
 
 // The network
 
-const PILL = { width: 64, height: 21 };
+const PILL = { width: 64, height: 20 };
+const ENOUGH = 16;              // pixels between two numbers; more is no better
 const THUMB = 48;               // values along a side of a unit's picture
 const SHARES = Array.from({ length: 28 }, (_, i) => 0.7 + (i % 2 ? -1 : 1) * Math.ceil(i / 2) * 0.02)
   .concat(Array.from({ length: 9 }, (_, i) => 0.4 - 0.02 * i)).filter(share => share < 0.8);  // of an edge's length, the best first
@@ -224,7 +225,7 @@ export class NetDrawing {
   column(column, units, columns) {
     const first = 32, last = this.width - 46, x = first + (last - first) * column / (columns - 1);
     const size = column === 0 ? 52 : column === columns - 1 ? Math.min(84, this.width / columns - 30) : this.size;
-    const room = this.height / units, crowd = column === 0 ? Math.min(room, 126) : room;
+    const room = this.height / units, crowd = column === 0 ? Math.min(room, 132) : room;
     return Array.from({ length: units }, (_, i) => ({ x, size, y: this.height / 2 + (i - (units - 1) / 2) * crowd
                                                       - (column ? 10 : 0) }));
   }
@@ -238,7 +239,7 @@ export class NetDrawing {
   }
 
   drawHint() {
-    ["choose a unit", "to see its weights"].forEach((words, i) =>
+    ["press a unit:", "its weights"].forEach((words, i) =>
       this.svg.append(makeSvg("text", { x: 2, y: this.height - 24 + 18 * i }, words)));
   }
 
@@ -285,16 +286,18 @@ export class NetDrawing {
   placesFor(layer, only, anyway = false) {
     const taken = [...this.columns[layer], ...this.columns[layer + 1]]
       .map(({ x, y, size }) => ({ x, y: y + size / 2 + 11, width: 78, height: 20 }));
-    let best = null;
+    let best = { overlaps: Infinity };
     for (const stagger of [0, 0.16, 0.24, 0.32, -0.16, -0.24]) {
       for (const by of stagger ? [0, 1] : [0]) {
         for (const share of SHARES) {
           const places = this.pairs(layer, only).map(pair => this.onEdge(layer, pair, share + stagger * (pair[by] % 2)));
-          const overlaps = clashes(places, layer ? taken : taken.slice(2));
-          if (!best || overlaps < best.overlaps) best = { overlaps, places };
-          if (!overlaps) break;
+          const found = clashes(places, layer ? taken : taken.slice(2));
+          if (found.overlaps < best.overlaps || found.overlaps === best.overlaps && found.room > best.room) {
+            best = { ...found, places };
+          }
         }
       }
+      if (!best.overlaps) break;
     }
     return best.overlaps && !anyway ? null
       : new Map(this.pairs(layer, only).map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
@@ -308,13 +311,14 @@ export class NetDrawing {
 
   makeBiases() {
     return this.bench.layers.flatMap((_, layer) => this.columns[layer + 1].map(({ x, y, size }, unit) =>
-      this.makeNumber([Math.min(x, this.width - 44), y + size / 2 + 12], layer, unit, null)));
+      this.makeNumber([x, y + size / 2 + 12], layer, unit, null)));
   }
 
   makeNumber([x, y], layer, unit, input) {
     const name = input === null ? `b-${layer}-${unit}` : `w-${layer}-${unit}-${input}`;
     const root = make("span", { class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton",
                                 "data-playground": name, style: `left: ${x}px; top: ${y}px` });
+    if (x + 50 > this.width) root.classList.add("last");
     const number = { root, layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
     root.addEventListener("keydown", event => this.byKey(event, number));
     root.addEventListener("pointerdown", event => this.byPointer(event, number));
@@ -427,15 +431,19 @@ export class NetDrawing {
   }
 }
 
-// How many pairs of boxes cover each other, or leave their gap.
+// How many pairs of boxes cover each other, or leave their gap; and how much room is between the nearest two.
 function clashes(boxes, taken) {
-  const apart = (a, b) => Math.abs(a.x - b.x) * 2 >= a.width + b.width || Math.abs(a.y - b.y) * 2 >= a.height + b.height;
-  let found = 0;
+  let overlaps = 0, room = ENOUGH;
   boxes.forEach((box, i) => {
-    found += boxes.slice(i + 1).filter(other => !apart(box, other)).length + taken.filter(other => !apart(box, other)).length;
-    found += box.x - box.width / 2 < box.left - 2 || box.x + box.width / 2 > box.right + 2;
+    overlaps += box.x - box.width / 2 < box.left - 2 || box.x + box.width / 2 > box.right + 2;
+    for (const other of [...boxes.slice(i + 1), ...taken]) {
+      if (Math.abs(box.x - other.x) * 2 >= box.width + other.width) continue;
+      const between = Math.abs(box.y - other.y) - (box.height + other.height) / 2;
+      overlaps += between < 0;
+      room = Math.min(room, between);
+    }
   });
-  return found;
+  return { overlaps, room };
 }
 
 function codeAt(int8, { layer, unit, input }) {
@@ -464,8 +472,8 @@ export class Curve {
       svg.append(makeSvg("line", { class: "solved", x1: left, x2: right, y1: y(0.01), y2: y(0.01) }),
                  makeSvg("text", { x: left + 6, y: y(0.01) + (low < -2 ? 17 : -6) }, "below: solved"));
     }
-    this.drawLine(svg, rows, "train", x, y);
-    if (rows.at(-1).valid !== null) this.drawLine(svg, rows, "valid", x, y);
+    const ends = (rows.at(-1).valid === null ? ["train"] : ["train", "valid"]).map(key => this.drawLine(svg, rows, key, x, y));
+    if (ends.length > 1) this.nameEnds(svg, ends, top + 12, bottom - 6);
     this.root.replaceChildren(svg);
   }
 
@@ -480,14 +488,22 @@ export class Curve {
     }
   }
 
+  // Draw one curve with a dot at its end; return where that is.
   drawLine(svg, rows, key, x, y) {
-    const shown = rows.filter(row => Number.isFinite(row[key]));
-    if (!shown.length) return;
-    const ends = [x(shown.at(-1).epoch), y(shown.at(-1)[key])];
-    svg.append(makeSvg("path", { class: key, d: shown.map((row, i) => `${i ? "L" : "M"}${x(row.epoch).toFixed(1)} ${y(row[key]).toFixed(1)}`)
-      .join("") }), makeSvg("circle", { cx: ends[0], cy: ends[1], r: 6 }));
-    if (rows.at(-1).valid === null) return;
-    svg.append(makeSvg("text", { class: "end", x: ends[0] - 10, y: ends[1] + (key === "train" ? 20 : -10), "text-anchor": "end" },
-                       key === "train" ? "training" : "validation"));
+    const places = rows.filter(row => Number.isFinite(row[key])).map(row => [x(row.epoch), y(row[key])]);
+    const end = places.at(-1) ?? [x(1), y(1)], d = places.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`);
+    svg.append(makeSvg("path", { class: key, d: d.join("") }));
+    if (places.length) svg.append(makeSvg("circle", { cx: end[0], cy: end[1], r: 6 }));
+    return end;
+  }
+
+  // Write the names of both curves beside their ends, the upper one's above and the lower one's below.
+  nameEnds(svg, [train, valid], top, bottom) {
+    const above = train[1] < valid[1] ? "training" : "validation", low = Math.max(train[1], valid[1]);
+    const y1 = Math.max(top, Math.min(train[1], valid[1]) - 11), y2 = Math.min(bottom, low + 22);
+    const names = [[above, Math.min(y1, y2 - 18)], [above === "training" ? "validation" : "training", Math.max(y2, y1 + 18)]];
+    for (const [name, y] of names) {
+      svg.append(makeSvg("text", { class: "end", x: train[0] + 4, y, "text-anchor": "end" }, name));
+    }
   }
 }

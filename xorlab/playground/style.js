@@ -66,11 +66,11 @@ export const styleSheet = look => `
   & summary b { font-weight: 700; flex: none; }
   & summary span { color: var(--quiet); margin-left: auto; }
   & .fields { display: grid; gap: 6px; padding: 2px 0 9px; grid-template-columns: minmax(0, 1fr); }
-  & .row { display: flex; flex-wrap: wrap; gap: 6px; }
-  & textarea { width: 100%; height: 66px; resize: vertical; font-family: ui-monospace, "Liberation Mono", monospace; }
+  & .row { display: flex; flex-wrap: wrap; gap: 6px; } & .field .row { flex-wrap: nowrap; gap: 4px; }
+  & textarea { width: 100%; height: 46px; resize: vertical; font-family: ui-monospace, "Liberation Mono", monospace; }
 
   & .head { display: flex; justify-content: space-between; align-items: baseline; gap: 6px; min-height: 25px; }
-  & .head h3 { font-size: 17px; font-weight: 700; white-space: nowrap; }
+  & .head h3 { font-size: 16px; font-weight: 700; white-space: nowrap; }
   & .head > .quiet { white-space: nowrap; letter-spacing: -0.02em; overflow: hidden; text-overflow: ellipsis; }
   & .head .key { margin: 0; flex: 1; justify-content: center; } & .quiet { color: var(--quiet); font-size: 15px; }
   & .net > .head { align-items: center; }
@@ -90,12 +90,13 @@ export const styleSheet = look => `
   & .number:hover:not([aria-readonly=true]) { border-color: var(--here); }
   & .number[aria-readonly=true] { cursor: default; }
   & .number.weight { font-weight: 700; } & .number.one { color: var(--one); } & .number.zero { color: var(--zero); }
+  & .number.last { transform: translateY(-50%); left: auto !important; right: 2px; min-width: 86px; text-align: center; }
   & input.typing { position: absolute; transform: translate(-50%, -50%); width: 92px; z-index: 3; text-align: center; }
   & .unit[data-dead]:not([data-dead=""])::after { content: attr(data-dead); position: absolute; inset: 0; display: grid; place-content: center; font-size: 15px;
     color: #1c1c1c; }
 
   & .plane { position: relative; width: 256px; height: 256px; }
-  & .plane canvas { width: 256px; height: 256px; image-rendering: pixelated; touch-action: none; cursor: crosshair; }
+  & .plane canvas { width: 256px; height: 256px; image-rendering: pixelated; touch-action: pan-y; cursor: crosshair; }
   & .plane svg { position: absolute; inset: 0; width: 256px; height: 256px; pointer-events: none; overflow: hidden; }
   & .window { fill: none; stroke: #1c1c1c; stroke-width: 2; } & .window.halo { stroke: #fff; stroke-width: 4; }
   & .zeros { fill: #fff; stroke: #1c1c1c; stroke-width: 2; } & .crosses { stroke: #1c1c1c; stroke-width: 3.5; fill: none; }

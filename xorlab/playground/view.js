@@ -15,6 +15,8 @@ const SAY_MS = 3000;            // a screen reader needs time to finish
 const CALM_MS = 1000;           // between frames where motion is to be reduced
 const HASH = "#state=";
 const WELCOME = "Press play, or take a step. Change any number, and watch what every input gets, all 65,536 of them.";
+const OWN = "Click on the float map to place a point, or on a point to remove it. By key: move the lens there, then press 0, 1 or Delete.";
+const MARKS = "○ is a point of class 0, × of class 1, on yellow where the answer is wrong.";
 
 const key = (...content) => make("div", { class: "key" }, ...content);
 
@@ -155,7 +157,7 @@ class Playground {
   lay() {
     const full = this.el.clientWidth;
     this.laid = this.net.root.clientWidth;
-    this.net.lay(this.bench, this.laid || 480, this.small ? 262 : full >= 1200 ? 384 : full >= 930 ? 330 : 320);
+    this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 320);
     this.drawUnits();
     this.drawCurve();
   }
@@ -469,8 +471,9 @@ class Playground {
     this.utter(sentence);
     this.status.classList.toggle("problem", Boolean(this.problem ?? this.bench.failed));
     const preset = PRESETS[this.bench.settings.preset];
-    if (preset) this.about.replaceChildren(`${preset.sentence} `, make("b", {}, "Try: "), preset.task);
-    else this.about.textContent = WELCOME;
+    if (preset) this.about.replaceChildren(`${preset.sentence} `, make("b", {}, "Try: "), `${preset.task} `);
+    else this.about.replaceChildren(`${this.bench.settings.data.name === "own" ? OWN : WELCOME} `);
+    this.about.append(make("span", { class: "quiet" }, MARKS));
   }
 
   utter(sentence) { if (this.say.textContent !== sentence) this.say.textContent = sentence; }
