@@ -1,7 +1,7 @@
 """The playground's files as one module, as JupyterLab loads it and pages carry it.
 
-No build step: `module` puts the files below each other, those that are imported first, and leaves out what only files
-apart from each other need, the lines of imports and the word `export`.
+No build step: `module` puts the files below each other, those that are imported first, and leaves out the lines of
+imports, the word `export`, and the lines that are comments, which are for whoever reads the files.
 """
 import functools
 import json
@@ -13,15 +13,16 @@ from xorlab.playground.state import PRESETS
 
 HERE = Path(__file__).parent
 LAST = "view.js"                    # whose `export default` is the module's
+SHADES = ("for (const key of ['output', 'difference']) LOOK[key] = LOOK[key].match(/.{6}/g)"
+          ".map(shade => shade.match(/../g).map(part => parseInt(part, 16)));")
 IMPORT = re.compile(r'^import \{.*\} from "\./([\w-]+\.js)";.*$', re.M)
 
 
 @functools.cache
 def module() -> str:
     """Return the whole playground as the text of one JavaScript module, `export default { render }`."""
-    parts = [f"const PRESETS = {_compact(PRESETS)};\nconst LOOK = {_compact(colours())};\n"]
-    parts += [_inside(name) for name in files()]
-    return "\n".join(parts)
+    head = [f"const PRESETS = {_compact(PRESETS)};", f"const LOOK = {_compact(colours())};", SHADES]
+    return "\n".join([*head, *(_inside(name) for name in files())])
 
 
 def files() -> list[str]:
@@ -42,16 +43,17 @@ def colours() -> dict:
     """Return the colours of xorlab.look as a page draws with them.
 
     plain, forms, optimizers : {name: {"light": "#...", "dark": "#..."}}.  attend : one colour.
-    output, difference : 256 shades, [red, green, blue] of 255, from 0 to 1 and from lower to higher.
+    output, difference : 256 shades, from 0 to 1 and from lower to higher, as one text of six digits each, "rrggbb...";
+    SHADES makes of them what a page reads: [[red, green, blue], ...].
     """
-    from matplotlib import colormaps        # not plots: a kernel that draws nothing need not load it
+    from matplotlib import colormaps  # not plots: a kernel that draws nothing need not load it
 
     def pairs(rows):
         return {name: dict(zip(look.SIDES, row, strict=False)) for name, row in rows.items()}
 
     def shades(name, low, high):
         steps = [low + (high - low) * i / 255 for i in range(256)]
-        return [[round(255 * part) for part in colour[:3]] for colour in colormaps[name](steps).tolist()]
+        return "".join(f"{round(255 * part):02x}" for colour in colormaps[name](steps).tolist() for part in colour[:3])
 
     plain = {"ink": look.INK, "quiet": look.QUIET, "line": look.LINE, "paper": look.PAPER}
     same = {"lower": look.LOWER, "higher": look.HIGHER, "zero": look.CLASSES[0], "one": look.CLASSES[1]}
@@ -67,7 +69,8 @@ def _text(name):
 def _inside(name):
     text = IMPORT.sub("", _text(name))
     ends = r"(?!default\b)" if name == LAST else ""
-    return re.sub(rf"^export {ends}", "", text, flags=re.M).strip() + "\n"
+    text = re.sub(rf"^export {ends}", "", text, flags=re.M)
+    return re.sub(r"^ *//.*\n", "", text, flags=re.M).strip() + "\n"
 
 
 def _compact(value):

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import data
+from xorlab.playground import clouds
 
-DATA = ("corners", "noisy", "and", "or", "circle", "moons", "spiral", "own")
-CORNERS = ("corners", "and", "or")              # four points; nothing is drawn at random, nothing held back
+DATA = (*clouds.CORNERS, *clouds.CLOUDS, "own")
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LOSSES = ("mse", "bce")
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam", "adamw")
@@ -23,7 +23,7 @@ STARTS = ("seed", "zeros", "given")
 PER = ("layer", "unit")
 RULES = ("tflm", "ruy", "single", "reference", "xnnpack")
 LAYERS, UNITS, BITS = 3, 8, (2, 8)              # at most so many hidden layers and units in each
-POINTS = (4, 1000)
+COUNTS = (4, 2000)                              # of a cloud's points
 SEEDS = 2**32 - 1                               # PyTorch's generator looks at 32 bits
 
 OF_START = {"hidden", "activation", "seed", "start"}        # what the first weights depend on
@@ -31,7 +31,7 @@ OF_START = {"hidden", "activation", "seed", "start"}        # what the first wei
 START = {
     "preset": None,
     "data": {"name": "corners", "noise": 0.1, "count": 200, "seed": 0, "validation": 0.25, "points": []},
-    "hidden": [3], "activation": "sigmoid", "loss": "mse", "optimizer": "sgd", "rate": 0.1, "batch": 0,
+    "hidden": [3], "activation": "sigmoid", "loss": "mse", "optimizer": "adam", "rate": 0.1, "batch": 0,
     "weight_decay": 0.0, "seed": 1, "start": "seed", "weights": None, "epoch": 0, "bits": 8, "per": "layer",
     "rule": "tflm", "other": None, "playing": False,
 }
@@ -54,13 +54,13 @@ def complete(partial: dict) -> dict:
     for key, known in (("activation", ACTIVATIONS), ("loss", LOSSES), ("optimizer", OPTIMIZERS), ("start", STARTS),
                        ("per", PER), ("rule", RULES)):
         _check_choice(key, state[key], known)
-    if state["preset"] is not None:
-        _check_choice("preset", state["preset"], PRESETS)
+    if not isinstance(state["preset"], str | None):
+        raise ValueError(f"preset must be a preset's name or null, got {state['preset']!r}")
     if state["other"] is not None:
         _check_choice("other", state["other"], RULES)
     state["rate"] = _real("rate", state["rate"], above=0)
     state["weight_decay"] = _real("weight_decay", state["weight_decay"], least=0)
-    for key, low, high in (("batch", 0, POINTS[1]), ("seed", 0, SEEDS), ("epoch", 0, None), ("bits", *BITS)):
+    for key, low, high in (("batch", 0, COUNTS[1]), ("seed", 0, SEEDS), ("epoch", 0, None), ("bits", *BITS)):
         state[key] = _whole(key, state[key], low, high)
     if not isinstance(state["playing"], bool):
         raise ValueError(f"playing must be true or false, got {state['playing']!r}")
@@ -123,6 +123,7 @@ def net(state: dict):
     return made.eval()
 
 
+@np.errstate(over="ignore", invalid="ignore")           # a net may be far beyond use, and still be shown
 def outputs(state: dict, x: np.ndarray) -> np.ndarray:
     """Return what the float network answers, in 64 bits, at points x (n, 2): float64 (n,)."""
     squash = {"sigmoid": _sigmoid, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}[state["activation"]]
@@ -170,15 +171,7 @@ def codes(state: dict) -> np.ndarray | None:
 
 def points(state: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return the points to learn, x float64 (n, 2), and their labels y float64 (n,)."""
-    name = state["data"]["name"]
-    if name in CORNERS:
-        x = data.corners()[0].astype(np.float64)
-        both, any_ = x.min(axis=1), x.max(axis=1)
-        return x, {"corners": any_ - both, "and": both, "or": any_}[name]
-    if name != "own":
-        raise NotImplementedError(f"the points of {name!r} are a page's only, so far")
-    rows = np.array(state["data"]["points"], np.float64).reshape(-1, 3)
-    return rows[:, :2], rows[:, 2]
+    return clouds.points(state["data"])[:2]
 
 
 def weights_of(model) -> list[dict]:
@@ -277,14 +270,16 @@ def _whole(key, given, low, high):
 def _data(given):
     _check_keys(given, START["data"], "data")
     data = {**START["data"], **given}
+    if data["points"] and "name" not in given:
+        data["name"] = "own"
     _check_choice("data.name", data["name"], DATA)
-    data["noise"] = _real("data.noise", data["noise"], least=0, most=1)
-    data["count"] = _whole("data.count", data["count"], *POINTS)
+    data["noise"] = _real("data.noise", data["noise"], least=0, most=0.5)
+    data["count"] = _whole("data.count", data["count"], *COUNTS)
     data["seed"] = _whole("data.seed", data["seed"], 0, SEEDS)
-    data["validation"] = _real("data.validation", data["validation"], least=0, most=0.5)
+    data["validation"] = _real("data.validation", data["validation"], least=0, most=0.9)
     data["points"] = [_point(point) for point in _listed("data.points", data["points"])]
-    if len(data["points"]) > POINTS[1]:
-        raise ValueError(f"data.points may be up to {POINTS[1]:,} points, got {len(data['points']):,}")
+    if len(data["points"]) > COUNTS[1]:
+        raise ValueError(f"data.points may be up to {COUNTS[1]:,} points, got {len(data['points']):,}")
     return data
 
 

@@ -2,7 +2,7 @@
 import anywidget
 import traitlets
 
-from xorlab.playground import bundle, picture, take
+from xorlab.playground import bundle, picture, script, take
 from xorlab.playground import state as states
 
 MIME = "application/vnd.xorlab.playground+json"     # a state in a stored notebook: pages and slides make it live
@@ -54,6 +54,10 @@ class Playground(anywidget.AnyWidget):
     def points(self):
         """The points to learn, those held back for validation left out: x (n, 2) and labels y (n,), float64."""
         return states.points(self.state)
+
+    def python(self) -> str:
+        """Return a Python script that needs PyTorch alone, with these points, weights and settings, to train on."""
+        return script.text(self.state)
 
     def __repr__(self):
         preset = self.state["preset"]
