@@ -188,7 +188,7 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
 
 // The network
 
-const PILL = { width: 64, height: 20 };
+const PILL = { width: 64, height: 18 };
 const ENOUGH = 16;              // pixels between two numbers; more is no better
 const THUMB = 48;               // values along a side of a unit's picture
 const SHARES = Array.from({ length: 28 }, (_, i) => 0.7 + (i % 2 ? -1 : 1) * Math.ceil(i / 2) * 0.02)
@@ -210,6 +210,7 @@ export class NetDrawing {
     this.width = Math.max(width, 120 + 104 * (sizes.length - 1));
     this.height = height;
     this.size = Math.max(24, Math.min(76, this.height / Math.max(...sizes.slice(1)) - 27, this.width / sizes.length - 52));
+    this.spacious = this.size >= 40 && sizes.length < 4;        // room for the word "bias"
     this.columns = sizes.map((units, column) => this.column(column, units, sizes.length));
     this.inner.style.cssText = `width: ${this.width}px; height: ${height}px`;
     this.svg = makeSvg("svg", { width: this.width, height, "aria-hidden": "true" });
@@ -224,7 +225,7 @@ export class NetDrawing {
 
   column(column, units, columns) {
     const first = 32, last = this.width - 46, x = first + (last - first) * column / (columns - 1);
-    const size = column === 0 ? 52 : column === columns - 1 ? Math.min(84, this.width / columns - 30) : this.size;
+    const size = column === 0 ? 52 : column === columns - 1 ? Math.min(84, this.width / columns - 50) : this.size;
     const room = this.height / units, crowd = column === 0 ? Math.min(room, 132) : room;
     return Array.from({ length: units }, (_, i) => ({ x, size, y: this.height / 2 + (i - (units - 1) / 2) * crowd
                                                       - (column ? 10 : 0) }));
@@ -277,6 +278,8 @@ export class NetDrawing {
     });
   }
 
+  isLast(x) { return x + 50 > this.width; }       // at the edge, where a wide number grows inwards
+
   pairs(layer, only) {
     return this.columns[layer + 1].flatMap((_, unit) => only === null || only === unit
       ? this.columns[layer].map((_, input) => [unit, input]) : []);
@@ -285,20 +288,19 @@ export class NetDrawing {
   // Find places on the edges where no number covers another one: {"unit input": [x, y]}, or null where there are none.
   placesFor(layer, only, anyway = false) {
     const taken = [...this.columns[layer], ...this.columns[layer + 1]]
-      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 11, width: 78, height: 20 }));
+      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 12, width: this.spacious ? this.isLast(x) ? 88 : 78 : 46, height: 18 }));
     let best = { overlaps: Infinity };
+    const attempt = place => {
+      const places = this.pairs(layer, only).map(place), found = clashes(places, layer ? taken : taken.slice(2));
+      if (found.overlaps < best.overlaps || found.overlaps === best.overlaps && found.room > best.room) best = { ...found, places };
+    };
     for (const stagger of [0, 0.16, 0.24, 0.32, -0.16, -0.24]) {
       for (const by of stagger ? [0, 1] : [0]) {
-        for (const share of SHARES) {
-          const places = this.pairs(layer, only).map(pair => this.onEdge(layer, pair, share + stagger * (pair[by] % 2)));
-          const found = clashes(places, layer ? taken : taken.slice(2));
-          if (found.overlaps < best.overlaps || found.overlaps === best.overlaps && found.room > best.room) {
-            best = { ...found, places };
-          }
-        }
+        for (const share of SHARES) attempt(pair => this.onEdge(layer, pair, share + stagger * (pair[by] % 2)));
       }
       if (!best.overlaps) break;
     }
+    for (const down of anyway && best.overlaps ? [0, -7, 7, -14, 14] : []) attempt(pair => this.beside(layer, pair, down));
     return best.overlaps && !anyway ? null
       : new Map(this.pairs(layer, only).map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
   }
@@ -307,6 +309,12 @@ export class NetDrawing {
     const from = this.columns[layer][input], to = this.columns[layer + 1][unit];
     const x1 = from.x + from.size / 2, x2 = to.x - to.size / 2;
     return { x: x1 + (x2 - x1) * share, y: from.y + (to.y - from.y) * share, ...PILL, left: x1, right: x2 };
+  }
+
+  // A number's place right of the unit that its edge comes from, where edges have no room for one.
+  beside(layer, [, input], down) {
+    const { x, y, size } = this.columns[layer][input];
+    return { x: x + size / 2 + PILL.width / 2, y: y + down, ...PILL, left: 0, right: this.width };
   }
 
   makeBiases() {
@@ -318,7 +326,7 @@ export class NetDrawing {
     const name = input === null ? `b-${layer}-${unit}` : `w-${layer}-${unit}-${input}`;
     const root = make("span", { class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton",
                                 "data-playground": name, style: `left: ${x}px; top: ${y}px` });
-    if (x + 50 > this.width) root.classList.add("last");
+    if (this.isLast(x) && this.spacious) root.classList.add("last");
     const number = { root, layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
     root.addEventListener("keydown", event => this.byKey(event, number));
     root.addEventListener("pointerdown", event => this.byPointer(event, number));
@@ -403,7 +411,7 @@ export class NetDrawing {
 
   write(number, int8) {
     const value = this.valueOf(number), code = int8 ? codeAt(int8, number) : null, { root, what } = number;
-    const bias = number.input === null ? this.size < 40 || this.columns.length > 3 ? "" : "bias " : "";
+    const bias = number.input === null && this.spacious ? "bias " : "";
     root.textContent = bias + (code === null ? shortNumber(value) : signed(count(code)));
     if (!bias && number.input === null) root.style.fontStyle = "italic";
     if (number.input !== null) root.classList.toggle("zero", value < 0);

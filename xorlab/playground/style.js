@@ -84,7 +84,7 @@ export const styleSheet = look => `
     min-height: 0; }
   & .unit canvas { width: 100%; height: 100%; border: 1.5px solid var(--ink); border-radius: 3px; background: var(--wash); }
   & .unit[aria-pressed=true] { outline: 3px solid var(--here); outline-offset: 2px; }
-  & .number { position: absolute; transform: translate(-50%, -50%); white-space: nowrap; font-size: 15px; line-height: 20px;
+  & .number { position: absolute; transform: translate(-50%, -50%); white-space: nowrap; font-size: 15px; line-height: 18px;
     padding: 0 2px; border-radius: 5px; background: var(--paper); font-variant-numeric: tabular-nums; touch-action: none;
     user-select: none; cursor: ns-resize; border: 1px solid transparent; }
   & .number:hover:not([aria-readonly=true]) { border-color: var(--here); }

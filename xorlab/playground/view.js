@@ -16,7 +16,7 @@ const CALM_MS = 1000;           // between frames where motion is to be reduced
 const HASH = "#state=";
 const WELCOME = "Press play, or take a step. Change any number, and watch what every input gets, all 65,536 of them.";
 const OWN = "Click on the float map to place a point, or on a point to remove it. By key: move the lens there, then press 0, 1 or Delete.";
-const MARKS = "○ is a point of class 0, × of class 1, on yellow where the answer is wrong.";
+const MARKS = "○ class 0, × class 1, on yellow if wrong.";
 
 const key = (...content) => make("div", { class: "key" }, ...content);
 
@@ -157,7 +157,7 @@ class Playground {
   lay() {
     const full = this.el.clientWidth;
     this.laid = this.net.root.clientWidth;
-    this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 320);
+    this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 350);
     this.drawUnits();
     this.drawCurve();
   }
