@@ -1,8 +1,8 @@
 """The playground's files as one module, as JupyterLab loads it and pages carry it.
 
 No build step: `module` puts the files below each other, those that are imported first. It leaves out the lines of
-imports and the word `export`; and, for whoever loads it and not whoever reads the files, lines that are comments and the
-space before lines, which must therefore mean nothing in a template of several lines.
+imports and the word `export`; and comments and the space before lines, which are for who reads the files, not for who
+loads them. So no template of several lines may mean anything by them.
 """
 import functools
 import json
@@ -74,7 +74,7 @@ def _inside(name):
     text = IMPORT.sub("", _text(name))
     ends = r"(?!default\b)" if name == LAST else ""
     text = re.sub(rf"^export {ends}", "", text, flags=re.M)
-    return re.sub(r"^ +(?=\S)", "", re.sub(r"^ *//.*\n", "", text, flags=re.M), flags=re.M).strip() + "\n"
+    return re.sub(r"^ *//.*\n|^ +(?=\S)| {2,}// .*$", "", text, flags=re.M).strip() + "\n"
 
 
 def _compact(value):

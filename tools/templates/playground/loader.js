@@ -2,8 +2,10 @@
 // with a stand-in for JupyterLab's model; until it runs, on paper, and where scripts do not run, its picture shows.
 "use strict";
 
-// A room reads a slide from afar: no letter there is under 17 pixels.
-const LETTERS = `.xor-playground.small :is(button, label, label > span, h3, svg text, .number, .quiet, .key, .empty, .about,
+// What a page hands down, such as the spacing of its letters, ends here; light or dark goes on. A room reads a slide from
+// afar: no letter there is under 17 pixels.
+const STYLES = `.edge { all: initial; display: block; color-scheme: inherit; }
+  .xor-playground.small :is(button, label, label > span, h3, svg text, .number, .quiet, .key, .empty, .about,
   .time span) { font-size: 17px; }`;
 
 function modelOf(values) {
@@ -23,11 +25,13 @@ function modelOf(values) {
 }
 
 function revive(place, render) {
-  const el = document.createElement("div"), letters = document.createElement("style");
-  letters.textContent = LETTERS;
+  const [el, edge, styles] = ["div", "div", "style"].map(name => document.createElement(name));
+  edge.className = "edge";
+  edge.append(el);
+  styles.textContent = STYLES;
   const host = place.querySelector(".live");
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-  shadow.replaceChildren(letters, el);
+  shadow.replaceChildren(styles, edge);
   const { state, shape, address } = JSON.parse(place.querySelector("script").textContent);
   place.classList.add("runs");              // first, so that it is laid out in the room it has
   try {
