@@ -144,8 +144,9 @@ def test_on_a_page_from_disk_it_plays_pauses_is_edited_by_key_and_moves_between_
 @IN_A_BROWSER
 def test_a_page_s_style_sheet_does_not_reach_a_playground_nor_its_own_the_page(files, browser):
     page, _, _ = opened(browser, files / "page.html", wanted=2)
-    boxes = """() => [...document.querySelector('.live').shadowRoot.querySelectorAll('.xor-playground *')]
-        .map(e => { const r = e.getBoundingClientRect(); return [e.tagName, Math.round(r.width), Math.round(r.height)]; })"""
+    boxes = """() => [...document.querySelector('.live').shadowRoot.querySelectorAll('.xor-playground *')].map(e => {
+        const { width, height } = e.getBoundingClientRect();
+        return [e.tagName, Math.round(width), Math.round(height)]; })"""
     page.wait_for_timeout(300)
     heading = page.locator("h1").bounding_box()
     before = page.evaluate(boxes)
