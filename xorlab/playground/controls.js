@@ -1,6 +1,6 @@
 // The controls of the playground: every key of a state has its labelled field, in groups that open one at a time.
 import { RULE_NAMES, count, shortNumber, typedNumber } from "./words.js";
-import { make } from "./drawing.js";
+import { make, makeSvg } from "./drawing.js";
 
 const DATA_WORDS = { corners: "four corners", noisy: "noisy XOR", and: "AND", or: "OR", circle: "circle", moons: "two moons",
                      spiral: "two spirals", own: "own points" };
@@ -17,9 +17,9 @@ let instances = 0;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 export class Controls {
-  // desk : what the controls do.  open : the title of the group that is open at first, or null.
-  constructor(desk, { presets, kernel, small, open }) {
-    Object.assign(this, { desk, presets, open, prefix: `xor-${++instances}-`, syncs: [], epochs: 1, speed: 20, next: 1 });
+  // desk : does what a person asks for.
+  constructor(desk, { presets, kernel, small }) {
+    Object.assign(this, { desk, presets, prefix: `xor-${++instances}-`, syncs: [], epochs: 1, speed: 20, next: 1 });
     this.root = make("div", { class: "controls" }, this.buttons(), this.time());
     if (small) return;
     this.root.append(this.stepSizes(), this.preset(), make("div", { class: "groups" },
@@ -38,14 +38,16 @@ export class Controls {
     this.stepButton.disabled = playing;
   }
 
+  // Where there is room one group stands open from the start.
+  open(roomy) {
+    for (const group of this.root.querySelectorAll('[data-playground="group-training"]')) group.open = roomy;
+    return true;
+  }
+
   showEpoch(epoch) { this.epoch.textContent = count(epoch); }
 
   face(name) {
-    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    icon.setAttribute("viewBox", "0 0 24 24");
-    icon.setAttribute("aria-hidden", "true");
-    icon.innerHTML = `<path d="${ICONS[name]}"/>`;
-    return [icon, name];
+    return [makeSvg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, makeSvg("path", { d: ICONS[name] })), name];
   }
 
   button(name, press, ...content) {
@@ -75,15 +77,14 @@ export class Controls {
   }
 
   preset() {
-    const field = this.choice("preset", "preset", Object.fromEntries([["", "no preset"], ...Object.keys(this.presets)
-      .map(name => [name, name])]), state => state.preset ?? "", name => this.desk.preset(name || null));
-    return field;
+    const names = Object.fromEntries([["", "no preset"], ...Object.keys(this.presets).map(name => [name, name])]);
+    return this.choice("preset", "preset", names, state => state.preset ?? "", name => this.desk.preset(name || null));
   }
 
   group(title, words, ...fields) {
     const now = make("span");
     this.syncs.push(state => { now.textContent = words(state); });
-    return make("details", { name: `${this.prefix}group`, open: title === this.open, "data-playground": `group-${title.replace(" ", "-")}` },
+    return make("details", { name: `${this.prefix}group`, "data-playground": `group-${title.replace(" ", "-")}` },
                 make("summary", {}, make("b", {}, title), now), make("div", { class: "fields" }, ...fields));
   }
 

@@ -3,7 +3,6 @@ import { classOf } from "./int8.js";
 import { classOfFloat } from "./bench.js";
 import { count, decade, lossText, shortNumber, signed, weightName } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const SIDE = 256;               // of a map: one pixel a code
 const WINDOW = 32;              // codes that the lens shows, 8 pixels each
 const SPARSE = 655;             // 1 % of all inputs: so few get a marker each, a pixel would not be seen
@@ -11,8 +10,7 @@ const OTHER_CLASS = 0xff1c1c1c;
 const LADDER = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 255];
 
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
+function furnish(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
@@ -21,12 +19,10 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-export function makeSvg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
+// Make an element; functions among the attributes listen to the event of that name.
+export const make = (tag, attributes = {}, ...children) => furnish(document.createElement(tag), attributes, children);
+export const makeSvg = (tag, attributes = {}, ...children) =>
+  furnish(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 // Where on an element the pointer is, in the element's own pixels: a slide may be scaled.
 export function placeOfPointer(event, element) {
@@ -156,10 +152,9 @@ export function drawPoints(plane, verdicts, form) {
     if (y) paths.crosses += `M${px - r} ${py - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`;
     else paths.zeros += round(px, py, r);
   }
-  plane.points.replaceChildren(makeSvg("path", { class: "wrong", d: paths.wrong }),
-    makeSvg("path", { class: "crosses halo", d: paths.crosses, style: size < 6 ? "stroke-width: 4" : "" }),
-    makeSvg("path", { class: "crosses", d: paths.crosses, style: size < 6 ? "stroke-width: 2" : "" }),
-    makeSvg("path", { class: "zeros", d: paths.zeros, style: size < 6 ? "stroke-width: 1.5" : "" }));
+  plane.points.setAttribute("class", size < 6 ? "many" : "");
+  plane.points.replaceChildren(...["wrong", "crosses halo", "crosses", "zeros"]
+    .map(kind => makeSvg("path", { class: kind, d: paths[kind.split(" ")[0]] })));
 }
 
 // Eight pixels a code, from the map last pointed at; a dot on each code whose class is another one in int8.
@@ -169,21 +164,20 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, SIDE, SIDE);
   context.drawImage(plane.canvas, left, top, WINDOW, WINDOW, 0, 0, SIDE, SIDE);
-  context.lineWidth = 1;
   for (let i = 0; bench.int8 && i < WINDOW * WINDOW; i++) {
     const x = left + i % WINDOW, y = SIDE - 1 - top - Math.floor(i / WINDOW);
     if (x < 0 || y < 0 || x >= SIDE || y >= SIDE) continue;
     if (classOf(bench.codes[x * SIDE + y]) === classOfFloat(bench.outputs[x * SIDE + y])) continue;
-    context.fillStyle = "#fff";
-    context.fillRect(i % WINDOW * zoom + 1, Math.floor(i / WINDOW) * zoom + 1, zoom - 2, zoom - 2);
-    context.fillStyle = "#1c1c1c";
-    context.fillRect(i % WINDOW * zoom + 2, Math.floor(i / WINDOW) * zoom + 2, zoom - 4, zoom - 4);
+    for (const [colour, inset] of [["#fff", 1], ["#1c1c1c", 2]]) {
+      context.fillStyle = colour;
+      context.fillRect(i % WINDOW * zoom + inset, Math.floor(i / WINDOW) * zoom + inset, zoom - 2 * inset, zoom - 2 * inset);
+    }
   }
   context.lineWidth = 2;
-  context.strokeStyle = "#fff";
-  context.strokeRect(SIDE / 2 - 2, SIDE / 2 - 2, zoom + 4, zoom + 4);
-  context.strokeStyle = "#1c1c1c";
-  context.strokeRect(SIDE / 2, SIDE / 2, zoom, zoom);
+  for (const [colour, out] of [["#fff", 2], ["#1c1c1c", 0]]) {
+    context.strokeStyle = colour;
+    context.strokeRect(SIDE / 2 - out, SIDE / 2 - out, zoom + 2 * out, zoom + 2 * out);
+  }
 }
 
 // The network
@@ -324,13 +318,12 @@ export class NetDrawing {
 
   makeNumber([x, y], layer, unit, input) {
     const name = input === null ? `b-${layer}-${unit}` : `w-${layer}-${unit}-${input}`;
-    const root = make("span", { class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton",
-                                "data-playground": name, style: `left: ${x}px; top: ${y}px` });
-    if (this.isLast(x) && this.spacious) root.classList.add("last");
-    const number = { root, layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
-    root.addEventListener("keydown", event => this.byKey(event, number));
-    root.addEventListener("pointerdown", event => this.byPointer(event, number));
-    root.addEventListener("dblclick", () => this.type(number));
+    const number = { layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
+    const root = number.root = make("span", {
+      class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton", "data-playground": name,
+      style: `left: ${x}px; top: ${y}px`, keydown: event => this.byKey(event, number),
+      pointerdown: event => this.byPointer(event, number), dblclick: () => this.type(number) });
+    if (input === null && this.isLast(x) && this.spacious) root.classList.add("last");
     this.inner.append(root);
     return number;
   }
@@ -367,12 +360,9 @@ export class NetDrawing {
     const start = event.clientY, from = this.valueOf(number), { root } = number;
     const scale = root.offsetHeight / root.getBoundingClientRect().height;
     const drag = moved => this.move(number, Math.round((start - moved.clientY) * scale) * (moved.shiftKey ? 0.2 : 0.02), from);
-    const end = () => ["pointermove", "pointerup", "pointercancel"].forEach((kind, i) =>
-      root.removeEventListener(kind, i ? end : drag));
     root.setPointerCapture(event.pointerId);
     root.addEventListener("pointermove", drag);
-    root.addEventListener("pointerup", end);
-    root.addEventListener("pointercancel", end);
+    root.addEventListener("lostpointercapture", () => root.removeEventListener("pointermove", drag), { once: true });
   }
 
   // Put a field in a number's place; Enter takes what it holds, Escape leaves things as they were.
@@ -413,13 +403,13 @@ export class NetDrawing {
     const value = this.valueOf(number), code = int8 ? codeAt(int8, number) : null, { root, what } = number;
     const bias = number.input === null && this.spacious ? "bias " : "";
     root.textContent = bias + (code === null ? shortNumber(value) : signed(count(code)));
-    if (!bias && number.input === null) root.style.fontStyle = "italic";
-    if (number.input !== null) root.classList.toggle("zero", value < 0);
-    if (number.input !== null) root.classList.toggle("one", value >= 0);
+    if (number.input === null) root.classList.toggle("bare", !bias);
+    else root.className = `number weight ${value < 0 ? "zero" : "one"}`;
     root.title = code === null ? `${what}: ${signed(value)}` : `${what}: code ${signed(code)} for ${signed(value)}`;
-    const words = { label: what, valuenow: code ?? value, valuetext: code === null ? shortNumber(value) : `code ${code}`,
-                    readonly: this.hooks.editable() !== null };
-    for (const [key, word] of Object.entries(words)) root.setAttribute(`aria-${key}`, word);
+    root.ariaLabel = what;
+    root.ariaValueNow = code ?? value;
+    root.ariaValueText = code === null ? shortNumber(value) : `code ${code}`;
+    root.ariaReadOnly = this.hooks.editable() !== null;
   }
 
   // Draw each unit's surface; the output's is the map itself, made small.

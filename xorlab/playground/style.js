@@ -90,7 +90,7 @@ export const styleSheet = look => `
   & .number:hover:not([aria-readonly=true]) { border-color: var(--here); }
   & .number[aria-readonly=true] { cursor: default; }
   & .number.weight { font-weight: 700; } & .number.one { color: var(--one); } & .number.zero { color: var(--zero); }
-  & .number.last { transform: translateY(-50%); left: auto !important; right: 2px; min-width: 86px; text-align: center; }
+  & .number.bare { font-style: italic; } & .number.last { transform: translateY(-50%); left: auto !important; right: 2px; min-width: 86px; text-align: center; }
   & input.typing { position: absolute; transform: translate(-50%, -50%); width: 92px; z-index: 3; text-align: center; }
   & .unit[data-dead]:not([data-dead=""])::after { content: attr(data-dead); position: absolute; inset: 0; display: grid; place-content: center; font-size: 15px;
     color: #1c1c1c; }
@@ -101,6 +101,7 @@ export const styleSheet = look => `
   & .window { fill: none; stroke: #1c1c1c; stroke-width: 2; } & .window.halo { stroke: #fff; stroke-width: 4; }
   & .zeros { fill: #fff; stroke: #1c1c1c; stroke-width: 2; } & .crosses { stroke: #1c1c1c; stroke-width: 3.5; fill: none; }
   & .crosses.halo { stroke: #fff; stroke-width: 7; } & .wrong { fill: var(--attend); stroke: #1c1c1c; stroke-width: 2; }
+  & .many .zeros { stroke-width: 1.5; } & .many .crosses { stroke-width: 2; } & .many .halo { stroke-width: 4; }
   & .few { stroke: #fff; stroke-width: 1; } & .few.up { fill: var(--higher); } & .few.down { fill: var(--lower); }
   & .empty { position: absolute; inset: 0; display: grid; place-content: center; text-align: center; padding: 12px;
     background: var(--wash); color: var(--ink); font-size: 15px; }

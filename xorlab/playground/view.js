@@ -22,7 +22,7 @@ const key = (...content) => make("div", { class: "key" }, ...content);
 
 class Playground {
   constructor(model, el) {
-    Object.assign(this, { model, el, at: [60, 56], playing: false, problem: null, stopped: false, shape: model.get("shape") ?? "full" });
+    Object.assign(this, { model, el, at: [60, 56], playing: false, problem: null, sent: [], shape: model.get("shape") ?? "full" });
     this.small = this.shape === "small";
     this.unhook = [];
     this.bench = this.firstBench();
@@ -54,8 +54,7 @@ class Playground {
     el.classList.add("xor-playground");
     el.classList.toggle("small", small);
     el.dataset.lmSuppressShortcuts = "true";        // JupyterLab's own, which listen before any element does
-    this.controls = new Controls(this, { presets: PRESETS, kernel: Boolean(this.model.get("kernel")), small,
-      open: el.clientWidth >= 930 ? "training" : null });
+    this.controls = new Controls(this, { presets: PRESETS, kernel: Boolean(this.model.get("kernel")), small });
     this.planes = { float: new Plane("float", "float"), int8: new Plane("int8", "int8"),
                     difference: new Plane("difference", "int8\u2009−\u2009float") };
     this.lensOf = this.planes.difference;
@@ -157,6 +156,7 @@ class Playground {
   lay() {
     const full = this.el.clientWidth;
     this.laid = this.net.root.clientWidth;
+    if (this.laid && !this.opened) this.opened = this.controls.open(full >= 930);
     this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 350);
     this.drawUnits();
     this.drawCurve();
@@ -309,10 +309,14 @@ class Playground {
 
   pause() {
     if (!this.playing) return;
+    this.halt();
+    this.settled();
+  }
+
+  halt() {
     this.playing = false;
     cancelAnimationFrame(this.frameId);
     clearTimeout(this.calmId);
-    this.settled();
   }
 
   reset() {
@@ -480,7 +484,7 @@ class Playground {
 
   later(name, action, wait) {
     clearTimeout(this[name]);
-    this[name] = setTimeout(() => !this.stopped && action(), wait);
+    this[name] = setTimeout(action, wait);
   }
 
   // The state, to the kernel and to the page's address
@@ -490,20 +494,18 @@ class Playground {
   publish() {
     const state = this.state();
     this.published = performance.now();
-    this.sent = JSON.stringify(state);
+    this.sent = [...this.sent.slice(-7), JSON.stringify(complete(state))];
     this.model.set("state", state);
     this.model.save_changes();
     if (this.model.get("address")) writeHash(state);
   }
 
+  // A state that this page sent a moment ago may come back; it is no news.
   takeOver(given) {
-    if (JSON.stringify(given) === this.sent) return;
-    const wasPlaying = this.playing;
-    this.playing = false;
-    cancelAnimationFrame(this.frameId);
-    clearTimeout(this.calmId);
+    if (!this.attempt(() => complete(given)) || this.sent.includes(JSON.stringify(complete(given)))) return;
+    this.halt();
     this.take(given);
-    if (this.problem ? wasPlaying : this.bench.settings.playing) this.play();
+    if (this.bench.settings.playing) this.play();
   }
 
   readAddress() {
@@ -555,10 +557,8 @@ class Playground {
   }
 
   stop() {
-    this.stopped = true;
-    this.playing = false;
-    cancelAnimationFrame(this.frameId);
-    for (const timer of [this.calmId, this.sayLens]) clearTimeout(timer);
+    this.halt();
+    clearTimeout(this.sayLens);
     for (const undo of this.unhook) undo();
   }
 }
