@@ -375,7 +375,7 @@ export class NetDrawing {
     const close = take => {
       if (!open) return;
       open = false;
-      const text = field.value, focused = document.activeElement === field;
+      const text = field.value, focused = field.getRootNode().activeElement === field;   // a page keeps us in a shadow tree
       field.remove();
       if (focused) number.root.focus();
       if (take) this.hooks.typed(text, number.what, value => this.set(number, value));
