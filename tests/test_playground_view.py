@@ -187,8 +187,10 @@ def test_what_two_rules_answer_differently_is_marked_and_counted(opened):
 
 def test_own_points_are_marked_right_or_wrong(opened):
     page = opened({"data": {"name": "own", "points": [[0, 0, 0], [1, 1, 1], [0.5, 0.2, 1]]}, "start": "zeros"})
-    rings = page.locator(".float .wrong").get_attribute("d")
-    assert rings.count("M") == 2 and at(page, "corners").inner_text() == "1 of 3 points"      # 0.5 counts as class 0
+    rings = page.locator(".float .wrong")
+    assert rings.get_attribute("d").count("M") == 3 and at(page, "corners").inner_text() == "0 of 3 points"     # ties
+    at(page, "b-1-0").press("ArrowUp")
+    assert rings.get_attribute("d").count("M") == 1 and at(page, "corners").inner_text() == "2 of 3 points"
 
 
 # What a person does, by keyboard alone
@@ -288,7 +290,8 @@ def test_every_setting_is_found_and_reaches_the_state(opened):
             assert field.input_value() == value
     now = state(page)
     wanted = {"hidden": [4, 2], "activation": "tanh", "start": "zeros", "optimizer": "adamw", "rate": 0.02,
-              "loss": "bce", "batch": 3, "weight_decay": 0.5, "rule": "xnnpack", "other": "single", "bits": 5, "per": "unit"}
+              "loss": "bce", "batch": 3,
+              "weight_decay": 0.5, "rule": "xnnpack", "other": "single", "bits": 5, "per": "unit"}
     assert {key: now[key] for key in wanted} == wanted
     assert now["data"] == {"name": "moons", "noise": 0.2, "count": 40, "seed": 7, "validation": 0.5, "points": []}
     at(page, "step").click()

@@ -40,7 +40,8 @@ const reachOf = (most, ladder) => ladder.find(step => step >= most) ?? ladder.at
 export class Plane {
   // name : what tests call it.  title : of the panel.  label : words for who does not see it.
   constructor(name, title) {
-    this.canvas = make("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application", "data-playground": `map-${name}` });
+    this.canvas = make("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application",
+                                   "data-playground": `map-${name}` });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.image = this.context.createImageData(SIDE, SIDE);
     this.pixels = new Uint32Array(this.image.data.buffer);
@@ -170,7 +171,8 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
     if (classOf(bench.codes[x * SIDE + y]) === classOfFloat(bench.outputs[x * SIDE + y])) continue;
     for (const [colour, inset] of [["#fff", 1], ["#1c1c1c", 2]]) {
       context.fillStyle = colour;
-      context.fillRect(i % WINDOW * zoom + inset, Math.floor(i / WINDOW) * zoom + inset, zoom - 2 * inset, zoom - 2 * inset);
+      const size = zoom - 2 * inset;
+      context.fillRect(i % WINDOW * zoom + inset, Math.floor(i / WINDOW) * zoom + inset, size, size);
     }
   }
   context.lineWidth = 2;
@@ -185,8 +187,9 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
 const PILL = { width: 64, height: 18 };
 const ENOUGH = 16;              // pixels between two numbers; more is no better
 const THUMB = 48;               // values along a side of a unit's picture
+// Where on an edge, of its length, a number may stand; the best place first
 const SHARES = Array.from({ length: 28 }, (_, i) => 0.7 + (i % 2 ? -1 : 1) * Math.ceil(i / 2) * 0.02)
-  .concat(Array.from({ length: 9 }, (_, i) => 0.4 - 0.02 * i)).filter(share => share < 0.8);  // of an edge's length, the best first
+  .concat(Array.from({ length: 9 }, (_, i) => 0.4 - 0.02 * i)).filter(share => share < 0.8);
 
 export class NetDrawing {
   // hooks : {edit(layer, unit, input, value), editable() -> null or a sentence why not, codes() -> bool, typed(error)}
@@ -203,7 +206,7 @@ export class NetDrawing {
     const sizes = [2, ...bench.layers.map(({ b }) => b.length)];
     this.width = Math.max(width, 120 + 104 * (sizes.length - 1));
     this.height = height;
-    this.size = Math.max(24, Math.min(76, this.height / Math.max(...sizes.slice(1)) - 27, this.width / sizes.length - 52));
+    this.size = Math.max(24, Math.min(76, height / Math.max(...sizes.slice(1)) - 27, this.width / sizes.length - 52));
     this.spacious = this.size >= 40 && sizes.length < 4;        // room for the word "bias"
     this.columns = sizes.map((units, column) => this.column(column, units, sizes.length));
     this.inner.style.cssText = `width: ${this.width}px; height: ${height}px`;
@@ -211,7 +214,8 @@ export class NetDrawing {
     this.inner.replaceChildren(this.svg);
     this.drawEntries();
     if (bench.layers.some((_, layer) => this.crowded(layer))) this.drawHint();
-    this.units = bench.layers.map((_, layer) => this.columns[layer + 1].map((place, unit) => this.makeUnit(place, layer, unit)));
+    this.units = bench.layers.map((_, layer) => this.columns[layer + 1]
+      .map((place, unit) => this.makeUnit(place, layer, unit)));
     this.edges = bench.layers.map((_, layer) => this.layGap(layer));
     this.numbers = [...this.edges.flat().filter(edge => edge.number).map(edge => edge.number), ...this.makeBiases()];
     this.update();
@@ -242,9 +246,10 @@ export class NetDrawing {
     const last = layer === this.bench.layers.length - 1;
     const canvas = make("canvas", { width: last ? SIDE : THUMB, height: last ? SIDE : THUMB, role: "img",
                                     "data-playground": last ? "unit-output" : `unit-${layer}-${unit}` });
-    const tag = this.crowded(layer) ? "button" : "div";
-    const root = make(tag, { class: "unit", style: `left: ${x}px; top: ${y}px; width: ${size}px; height: ${size}px`,
-                             ...(tag === "button" ? { click: () => this.choose(layer, unit), type: "button" } : {}) }, canvas);
+    const style = `left: ${x}px; top: ${y}px; width: ${size}px; height: ${size}px`;
+    const root = this.crowded(layer)
+      ? make("button", { class: "unit", style, type: "button", click: () => this.choose(layer, unit) }, canvas)
+      : make("div", { class: "unit", style }, canvas);
     this.inner.append(root);
     return { root, canvas };
   }
@@ -268,7 +273,8 @@ export class NetDrawing {
       const line = makeSvg("line", { x1: from.x + from.size / 2, y1: from.y, x2: to.x - to.size / 2, y2: to.y });
       this.svg.prepend(line);
       const place = places.get(`${unit} ${input}`);
-      return { line, layer, unit, input, number: place ? this.makeNumber(place, layer, unit, input) : null, faint: !place };
+      const number = place ? this.makeNumber(place, layer, unit, input) : null;
+      return { line, layer, unit, input, number, faint: !place };
     });
   }
 
@@ -281,12 +287,13 @@ export class NetDrawing {
 
   // Find places on the edges where no number covers another one: {"unit input": [x, y]}, or null where there are none.
   placesFor(layer, only, anyway = false) {
-    const taken = [...this.columns[layer], ...this.columns[layer + 1]]
-      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 12, width: this.spacious ? this.isLast(x) ? 88 : 78 : 46, height: 18 }));
+    const pairs = this.pairs(layer, only), wide = x => this.spacious ? this.isLast(x) ? 88 : 78 : 46;
+    const biases = [...layer ? this.columns[layer] : [], ...this.columns[layer + 1]]
+      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 12, width: wide(x), height: 18 }));
     let best = { overlaps: Infinity };
     const attempt = place => {
-      const places = this.pairs(layer, only).map(place), found = clashes(places, layer ? taken : taken.slice(2));
-      if (found.overlaps < best.overlaps || found.overlaps === best.overlaps && found.room > best.room) best = { ...found, places };
+      const places = pairs.map(place), found = clashes(places, biases), fewer = best.overlaps - found.overlaps;
+      if (fewer > 0 || fewer === 0 && found.room > best.room) best = { ...found, places };
     };
     for (const stagger of [0, 0.16, 0.24, 0.32, -0.16, -0.24]) {
       for (const by of stagger ? [0, 1] : [0]) {
@@ -294,9 +301,9 @@ export class NetDrawing {
       }
       if (!best.overlaps) break;
     }
-    for (const down of anyway && best.overlaps ? [0, -7, 7, -14, 14] : []) attempt(pair => this.beside(layer, pair, down));
-    return best.overlaps && !anyway ? null
-      : new Map(this.pairs(layer, only).map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
+    if (best.overlaps && !anyway) return null;
+    if (best.overlaps) for (const down of [0, -7, 7, -14, 14]) attempt(pair => this.beside(layer, pair, down));
+    return new Map(pairs.map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
   }
 
   onEdge(layer, [unit, input], share) {
@@ -359,7 +366,8 @@ export class NetDrawing {
     if (event.button || !this.allowed()) return;
     const start = event.clientY, from = this.valueOf(number), { root } = number;
     const scale = root.offsetHeight / root.getBoundingClientRect().height;
-    const drag = moved => this.move(number, Math.round((start - moved.clientY) * scale) * (moved.shiftKey ? 0.2 : 0.02), from);
+    const drag = moved => this.move(number, Math.round((start - moved.clientY) * scale) * (moved.shiftKey ? 0.2 : 0.02),
+                                    from);
     root.setPointerCapture(event.pointerId);
     root.addEventListener("pointermove", drag);
     root.addEventListener("lostpointercapture", () => root.removeEventListener("pointermove", drag), { once: true });
@@ -375,7 +383,8 @@ export class NetDrawing {
     const close = take => {
       if (!open) return;
       open = false;
-      const text = field.value, focused = field.getRootNode().activeElement === field;   // a page keeps us in a shadow tree
+      const text = field.value, { activeElement } = field.getRootNode();       // a page may keep us in a shadow tree
+      const focused = activeElement === field;
       field.remove();
       if (focused) number.root.focus();
       if (take) this.hooks.typed(text, number.what, value => this.set(number, value));
@@ -458,19 +467,21 @@ export class Curve {
   draw(bench, width, height) {
     const left = 52, right = width - 14, top = 10, bottom = height - 24, rows = bench.history;
     if (!rows.length || width < 100) return;
-    const values = rows.flatMap(({ train, valid }) => [train, valid]).filter(value => value > 0 && Number.isFinite(value));
+    const values = rows.flatMap(({ train, valid }) => [train, valid]).filter(value => value > 0 && value < Infinity);
     const high = Math.max(0, Math.ceil(Math.log10(Math.max(...values, 1e-12)))), low = Math.min(-2,
       Math.floor(Math.log10(Math.min(...values, 1))));
     const last = Math.max(2, Math.ceil(Math.log10(Math.max(1, rows.at(-1).epoch)) - 1e-9));
     const x = epoch => left + (right - left) * Math.log10(Math.max(1, epoch)) / last;
     const y = loss => bottom - (bottom - top) * (Math.log10(Math.max(loss, 10 ** low)) - low) / (high - low);
-    const svg = makeSvg("svg", { width, height, role: "img", "aria-label": `loss ${lossText(bench.loss)} at epoch ${bench.epoch}` });
+    const svg = makeSvg("svg", { width, height, role: "img",
+                                 "aria-label": `loss ${lossText(bench.loss)} at epoch ${bench.epoch}` });
     this.drawGrid(svg, { x, y, left, right, bottom, low, high, last, room: bottom - top });
     if (bench.settings.loss === "mse" && bench.ofCorners) {
       svg.append(makeSvg("line", { class: "solved", x1: left, x2: right, y1: y(0.01), y2: y(0.01) }),
                  makeSvg("text", { x: left + 6, y: y(0.01) + (low < -2 ? 17 : -6) }, "below: solved"));
     }
-    const ends = (rows.at(-1).valid === null ? ["train"] : ["train", "valid"]).map(key => this.drawLine(svg, rows, key, x, y));
+    const drawn = rows.at(-1).valid === null ? ["train"] : ["train", "valid"];
+    const ends = drawn.map(key => this.drawLine(svg, rows, key, x, y));
     if (ends.length > 1) this.nameEnds(svg, ends, top + 12, bottom - 6);
     this.root.replaceChildren(svg);
   }
@@ -482,26 +493,26 @@ export class Curve {
                  makeSvg("text", { x: left - 7, y: y(10 ** n) + 5, "text-anchor": "end" }, decade(n)));
     }
     for (let n = 0; n <= last; n += apart) {
-      svg.append(makeSvg("text", { x: x(10 ** n), y: bottom + 20, "text-anchor": n === last ? "end" : "middle" }, decade(n)));
+      const anchor = n === last ? "end" : "middle";
+      svg.append(makeSvg("text", { x: x(10 ** n), y: bottom + 20, "text-anchor": anchor }, decade(n)));
     }
   }
 
   // Draw one curve with a dot at its end; return where that is.
   drawLine(svg, rows, key, x, y) {
     const places = rows.filter(row => Number.isFinite(row[key])).map(row => [x(row.epoch), y(row[key])]);
-    const end = places.at(-1) ?? [x(1), y(1)], d = places.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`);
-    svg.append(makeSvg("path", { class: key, d: d.join("") }));
+    const end = places.at(-1) ?? [x(1), y(1)], round = place => place.map(value => value.toFixed(1)).join(" ");
+    svg.append(makeSvg("path", { class: key, d: places.length ? `M${places.map(round).join("L")}` : "" }));
     if (places.length) svg.append(makeSvg("circle", { cx: end[0], cy: end[1], r: 6 }));
     return end;
   }
 
   // Write the names of both curves beside their ends, the upper one's above and the lower one's below.
   nameEnds(svg, [train, valid], top, bottom) {
-    const above = train[1] < valid[1] ? "training" : "validation", low = Math.max(train[1], valid[1]);
+    const names = train[1] < valid[1] ? ["training", "validation"] : ["validation", "training"];
+    const low = Math.max(train[1], valid[1]);
     const y1 = Math.max(top, Math.min(train[1], valid[1]) - 11), y2 = Math.min(bottom, low + 22);
-    const names = [[above, Math.min(y1, y2 - 18)], [above === "training" ? "validation" : "training", Math.max(y2, y1 + 18)]];
-    for (const [name, y] of names) {
-      svg.append(makeSvg("text", { class: "end", x: train[0] + 4, y, "text-anchor": "end" }, name));
-    }
+    [Math.min(y1, y2 - 18), Math.max(y2, y1 + 18)].forEach((y, i) =>
+      svg.append(makeSvg("text", { class: "end", x: train[0] + 4, y, "text-anchor": "end" }, names[i])));
   }
 }
