@@ -254,7 +254,8 @@ export class NetDrawing {
     return { root, canvas };
   }
 
-  crowded(layer) { return this.placesFor(layer, null) === null; }
+  // Whether a choice has to be made among a layer's units
+  crowded(layer) { return this.columns[layer + 1].length > 1 && this.placesFor(layer, null) === null; }
 
   choose(layer, unit) {
     this.chosen[layer] = unit;
@@ -267,7 +268,7 @@ export class NetDrawing {
     const all = this.placesFor(layer, null), targets = this.columns[layer + 1].length;
     const chosen = all ? null : Math.min(this.chosen[layer] ?? 0, targets - 1);
     const places = all ?? this.placesFor(layer, chosen, true);
-    if (!all) this.units[layer].forEach(({ root }, unit) => root.setAttribute("aria-pressed", unit === chosen));
+    if (!all && targets > 1) this.units[layer].forEach(({ root }, unit) => root.setAttribute("aria-pressed", unit === chosen));
     return this.pairs(layer, null).map(([unit, input]) => {
       const from = this.columns[layer][input], to = this.columns[layer + 1][unit];
       const line = makeSvg("line", { x1: from.x + from.size / 2, y1: from.y, x2: to.x - to.size / 2, y2: to.y });
