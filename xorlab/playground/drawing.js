@@ -185,6 +185,7 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
 // The network
 
 const PILL = { width: 64, height: 18 };
+const MANY = 16;                // numbers that never fit into one gap
 const ENOUGH = 16;              // pixels between two numbers; more is no better
 const THUMB = 48;               // values along a side of a unit's picture
 // Where on an edge, of its length, a number may stand; the best place first
@@ -212,6 +213,7 @@ export class NetDrawing {
     this.inner.style.cssText = `width: ${this.width}px; height: ${height}px`;
     this.svg = makeSvg("svg", { width: this.width, height, "aria-hidden": "true" });
     this.inner.replaceChildren(this.svg);
+    this.places = bench.layers.map((_, layer) => this.placesFor(layer, null));     // null where not all have room
     this.drawEntries();
     if (bench.layers.some((_, layer) => this.crowded(layer))) this.drawHint();
     this.units = bench.layers.map((_, layer) => this.columns[layer + 1]
@@ -255,7 +257,7 @@ export class NetDrawing {
   }
 
   // Whether a choice has to be made among a layer's units
-  crowded(layer) { return this.columns[layer + 1].length > 1 && this.placesFor(layer, null) === null; }
+  crowded(layer) { return this.columns[layer + 1].length > 1 && this.places[layer] === null; }
 
   choose(layer, unit) {
     this.chosen[layer] = unit;
@@ -265,7 +267,7 @@ export class NetDrawing {
 
   // Make the edges into one layer: all with their numbers, or those into the chosen unit.
   layGap(layer) {
-    const all = this.placesFor(layer, null), targets = this.columns[layer + 1].length;
+    const all = this.places[layer], targets = this.columns[layer + 1].length;
     const chosen = all ? null : Math.min(this.chosen[layer] ?? 0, targets - 1);
     const places = all ?? this.placesFor(layer, chosen, true);
     if (!all && targets > 1) this.units[layer].forEach(({ root }, unit) => root.setAttribute("aria-pressed", unit === chosen));
@@ -291,6 +293,7 @@ export class NetDrawing {
     const pairs = this.pairs(layer, only), wide = x => this.spacious ? this.isLast(x) ? 88 : 78 : 46;
     const biases = [...layer ? this.columns[layer] : [], ...this.columns[layer + 1]]
       .map(({ x, y, size }) => ({ x, y: y + size / 2 + 12, width: wide(x), height: 18 }));
+    if (only === null && pairs.length > MANY) return null;
     let best = { overlaps: Infinity };
     const attempt = place => {
       const places = pairs.map(place), found = clashes(places, biases), fewer = best.overlaps - found.overlaps;

@@ -10,7 +10,7 @@ export const styleSheet = look => `
 [data-jp-theme-light="true"] .xor-playground { color-scheme: light; }
 [data-jp-theme-light="false"] .xor-playground { color-scheme: dark; }
 .xor-playground {
-  ${pairs("", look.plain)} ${pairs("form-", look.forms)} ${pairs("opt-", look.optimizers)}
+  ${pairs("", look.plain)} ${pairs("opt-", look.optimizers)}
   --wash: light-dark(#f4f4f1, #1f242c); --zero: light-dark(#2166ac, #7db4ee); --one: light-dark(#b2182b, #ff8a80);
   --here: light-dark(#1b2e9d, #8c9fff); --on: light-dark(#e4e7fb, #2b3357); --warn: light-dark(#fff3c4, #443c17);
   --attend: ${look.attend};
