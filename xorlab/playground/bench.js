@@ -106,8 +106,8 @@ export class Bench {
     this.record();
   }
 
-  // Train up to n epochs, at most `budget` milliseconds; return how many were done. The curve's points stand equally far
-  // apart on its logarithmic axis.
+  // Train up to n epochs, at most `budget` milliseconds; return how many were done. The curve's points stand equally
+  // far apart on its logarithmic axis.
   run(n, budget = Infinity) {
     const end = performance.now() + budget;
     let done = 0;
