@@ -547,4 +547,4 @@ def test_a_stored_playground_is_words_a_picture_with_words_and_its_state(name):
 def test_a_network_without_an_int8_form_has_a_picture_that_says_so():
     weights = [{"w": [[1e300, 0]], "b": [0]}, {"w": [[1e300]], "b": [0]}]
     _, said = picture.png(states.complete({"hidden": [1], "activation": "relu", "weights": weights}))
-    assert said["alt"].endswith("it has no int8 form.")
+    assert said["alt"].endswith("no int8 form of it is computed here.")

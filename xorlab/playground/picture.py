@@ -69,7 +69,7 @@ def _figure(state):
     plots.fact(axes[0], f"{said['right']} of {said['points']} points right")
     if codes is None:
         for ax in axes[1:]:
-            ax.text(0.5, 0.5, "no int8 form", ha="center", va="center", color=look.QUIET[0])
+            ax.text(0.5, 0.5, "no int8 form\nis computed here", ha="center", va="center", color=look.QUIET[0])
         _bar(shown, axes[0], "output", [0, 0.5, 1])
         return figure
     shown = _panel(axes[1], _reals(codes), OUTPUT, 0, 1)
@@ -115,6 +115,6 @@ def _words(state, said):
     text = f"{begins}surfaces of the network {kind} at epoch {state['epoch']:,}. "
     text += f"Float gets {said['right']} of {said['points']} points right"
     if said["changed"] is None:
-        return text + "; it has no int8 form."
+        return text + "; no int8 form of it is computed here."
     return text + (f", int8 {said['right_int8']}; int8 puts {said['changed']:,} of {INPUTS:,} inputs into another "
                    "class.")
