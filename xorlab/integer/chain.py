@@ -83,17 +83,18 @@ class IntegerMLP:
         return cls(tuple(steps), graph.rule, tuple(end.affine is None for end in (*graph.inputs, *graph.outputs)))
 
     @classmethod
-    def from_torch(cls, model, calibration=None, rule="tflm"):
-        """Quantize a PyTorch net without TensorFlow: per-tensor int8 weights, int32 biases, ranges by calibration.
+    def from_torch(cls, model, calibration=None, rule="tflm", *, weight_bits=8, granularity="per_tensor"):
+        """Quantize a PyTorch net without TensorFlow: int8 weights, int32 biases, ranges by calibration.
 
         model : a net as models.layers_of takes it; a layer without a bias has biases of 0.
         calibration : float32 (n, inputs) from which each tensor's range is learned; None means the 9 x 9 grid over
             [0, 1]^2, corners included.
+        weight_bits : 2 to 8.  granularity : of weight scales, "per_tensor" or "per_channel", one for each unit.
         Raises ValueError for another model, or calibration that does not fit it. Another model can come by way of a
         file: export.to_onnx, to_saved_model and to_tflite, then IntegerMLP.from_tflite.
         Source: Jacob et al. 2018 (arXiv:1712.05877); the recipe of TinyMind's XOR example.
         """
-        return cls(quantize.of_torch(model, calibration), rule)
+        return cls(quantize.of_torch(model, calibration, weight_bits, granularity), rule)
 
     @classmethod
     def from_qat(cls, net, rule="tflm") -> "IntegerMLP":

@@ -4,7 +4,7 @@ from typing import Protocol
 import numpy as np
 
 from xorlab import data
-from xorlab.integer.affine import SIGMOID_CODES, Affine
+from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.operators import FullyConnected, Logistic
 
@@ -35,17 +35,23 @@ def of_qat(net: FakeQuantized) -> tuple:
     return tuple(steps)
 
 
-def of_torch(model, calibration=None) -> tuple:
-    """Return the operators of a PyTorch net: per-tensor int8 weights, int32 biases, ranges by calibration.
+def of_torch(model, calibration=None, weight_bits=8, granularity="per_tensor") -> tuple:
+    """Return the operators of a PyTorch net: int8 weights, int32 biases, ranges by calibration.
 
     model : a net as models.layers_of takes it; a layer without a bias has biases of 0.
     calibration : float32 (n, inputs) from which each tensor's range is learned; None means the 9 x 9 grid over
         [0, 1]^2, corners included.
-    Raises ValueError for another model, or calibration that does not fit it.
+    weight_bits : 2 to 8; weights get the codes -(2**(bits-1) - 1) to 2**(bits-1) - 1, the largest one the last.
+    granularity : "per_tensor" gives each layer one weight scale, "per_channel" each unit its own.
+    Raises ValueError for another model, number of bits or granularity, or calibration that does not fit the model.
     Source: Jacob et al. 2018 (arXiv:1712.05877); the recipe of TinyMind's XOR example.
     """
     from xorlab.models import layers_of
 
+    if isinstance(weight_bits, bool) or weight_bits not in range(2, 9):
+        raise ValueError(f"weight_bits must be a whole number from 2 to 8, got {weight_bits!r}")
+    if granularity not in GRANULARITIES:
+        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
     try:
         layers = layers_of(model)
     except ValueError as error:
@@ -55,41 +61,58 @@ def of_torch(model, calibration=None) -> tuple:
         raise ValueError("the net has weights that are NaN or infinite; train it again from another start")
     if calibration is None:
         calibration = data.grid(data.CALIBRATION_SIDE)
-    return tuple(_quantized(layers, data.points(calibration, layers[0][0].in_features)))
+    largest, axis = 2 ** (weight_bits - 1) - 1, 1 if granularity == "per_channel" else None
+    return tuple(_quantized(layers, data.points(calibration, layers[0][0].in_features), largest, axis))
 
 
-def _quantized(layers, x):
+def _quantized(layers, x, largest, axis):
     """Yield the net's operators, with each tensor's range as the float net shows it on the points x."""
-    import torch
-
-    values = torch.from_numpy(x)
-    line = _range(values)
-    with torch.no_grad():
-        for linear, activation in layers:
-            values = linear(values)
-            if activation == "relu":
-                values = values.relu()
-            layer = _quantized_layer(linear, line, _range(values), activation == "relu")
-            line = layer.output
-            yield layer
-            if activation == "sigmoid":
-                values = values.sigmoid()
-                yield Logistic(line)
-                line = SIGMOID_CODES
+    line = _range(x)
+    for linear, activation in layers:
+        x = _sums(linear, x)
+        if activation == "relu":
+            x = np.maximum(x, 0)
+        layer = _quantized_layer(linear, line, _range(x), activation == "relu", largest, axis)
+        line = layer.output
+        yield layer
+        if activation == "sigmoid":
+            x = _sigmoid(x)
+            yield Logistic(line)
+            line = SIGMOID_CODES
 
 
-def _quantized_layer(linear, source, target, relu):
+@np.errstate(over="ignore", invalid="ignore")           # what is not finite has no range, which _range says
+def _sums(linear, x):
+    """Return a layer's sums (n, units) of points float32 (n, inputs), added one input after another.
+
+    The order in which PyTorch adds depends on the computer, and a last digit of a range moves codes.
+    """
+    sums = np.zeros((len(x), linear.out_features), np.float32)
+    for column, weights in zip(x.T, linear.weight.detach().numpy().T, strict=True):
+        sums += column[:, None] * weights
+    return sums if linear.bias is None else sums + linear.bias.detach().numpy()
+
+
+@np.errstate(over="ignore")                             # beyond float32 exp is infinity, and the sigmoid 0
+def _sigmoid(x):
+    """Return the sigmoid of float32 numbers; exp is rounded from float64, for float32 libraries differ in it too."""
+    return 1 / (1 + np.exp(-x.astype(np.float64)).astype(np.float32))
+
+
+def _quantized_layer(linear, source, target, relu, largest, axis):
+    """Return the operator of a Linear.  axis : along which weights share a scale, None for all of them."""
     weights = linear.weight.detach().double().numpy()
     biases = np.zeros(len(weights)) if linear.bias is None else linear.bias.detach().double().numpy()
-    scale = float(np.abs(weights).max()) / 127 or 1.0           # a layer of zeros still needs a scale
-    scales = np.float32([scale])
-    limit = 2**31 - 1
-    codes = round_half_away(biases / (source.scale * scale))
-    if np.abs(codes).max() > limit:
-        raise ValueError(f"a bias of {biases[np.abs(codes).argmax()]:g} does not fit into 32 bits at the scale "
-                         f"{source.scale * scale:.3g} of its layer; scale the inputs or the weights")
-    return FullyConnected(round_half_away(weights / scale).astype(np.int64), codes.astype(np.int64), scales, source,
-                          target, "RELU" if relu else "NONE")
+    scales = np.abs(weights).max(axis=axis, keepdims=True) / largest
+    scales[scales == 0] = 1.0                           # weights of zero still need a scale
+    codes = round_half_away(biases / (source.scale * scales[:, 0]))
+    if np.abs(codes).max() > 2**31 - 1:
+        worst = np.abs(codes).argmax()
+        raise ValueError(f"a bias of {biases[worst]:g} does not fit into 32 bits at the scale "
+                         f"{source.scale * scales[worst % len(scales), 0]:.3g} of its layer; scale the inputs or the "
+                         "weights")
+    return FullyConnected(round_half_away(weights / scales).astype(np.int64), codes.astype(np.int64),
+                          np.float32(scales[:, 0]), source, target, "RELU" if relu else "NONE")
 
 
 def _range(values):

@@ -18,19 +18,24 @@ function roundEven(x) {
 
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
+const short = (x) => String(Number(x.toPrecision(3)));          // a number in a sentence
+
 // --- from a trained net to codes
 
 // The line {scale, zero} on which 256 codes reach from low to high, widened to hold 0: real = scale * (code - zero).
 function lineOf(low, high) {
   if (!(Number.isFinite(low) && Number.isFinite(high))) {
-    throw new Error(`the net's sums reach from ${low} to ${high}, which float32 and so int8 cannot hold; `
+    throw new Error(`the net's sums reach from ${short(low)} to ${short(high)}, which float32 and so int8 cannot hold; `
       + "take smaller weights");
   }
   low = Math.min(low, 0);
   high = Math.max(high, 0);
   if (low === high) return { scale: 1, zero: -128 };
   const scale = (high - low) / 255;
-  if (!fround(scale)) throw new Error(`the net's sums reach from ${low} to ${high}, too close for a float32 scale`);
+  if (!fround(scale)) {
+    throw new Error(`the net's sums reach from ${short(low)} to ${short(high)}, too close for a float32 scale; `
+      + "take larger weights");
+  }
   return { scale: fround(scale), zero: clamp(roundAway(-128 - low / scale), -128, 127) };
 }
 
@@ -94,7 +99,8 @@ function quantizedLayer(w, b, input, output, activation, per, largest) {
   const biases = b.map((bias, u) => roundAway(bias / (input.scale * step(u))));
   biases.forEach((bias, u) => {
     if (Math.abs(bias) >= INT32) {
-      throw new Error(`the bias ${b[u]} does not fit into 32 bits beside weights of at most ${sizes[u]}; `
+      throw new Error(`the bias ${short(b[u])} does not fit into 32 bits at the scale `
+        + `${short(input.scale * step(u))} that its weights have; `
         + "take a smaller bias or larger weights");
     }
   });
@@ -257,7 +263,7 @@ const tableOf = (code) => Int8Array.from({ length: 256 }, (_, i) => clamp(code(i
 function fixedTable({ scale, zero }, code) {
   const [multiplier, shift] = fixedFactor(scale * 2 ** 27);
   if (shift < 0) {
-    throw new Error(`the sums before an activation are only ${scale} apart: TFLite Micro has no answer there; `
+    throw new Error(`the codes before an activation are only ${short(scale)} apart: TFLite Micro has no table there; `
       + "take larger weights");
   }
   const radius = Math.floor(15 * 2 ** 27 / 2 ** shift);
@@ -270,9 +276,6 @@ export function activationTable({ activation, output }, rule) {
 }
 
 // --- all 65,536 inputs
-
-const EVERY_CODE = [Int8Array.from({ length: 65536 }, (_, i) => (i >> 8) - 128),
-  Int8Array.from({ length: 65536 }, (_, i) => (i & 255) - 128)];
 
 // Least and largest sum of a unit over all codes that could go into it.
 function sumsOf(row, bias, zero) {
@@ -308,12 +311,60 @@ function codesOfSums(code, low, high, table) {
   return made;
 }
 
+// The codes of unit u for every input, of the codes in columns; columns null is the first layer.
+function unitCodes({ weights, biases, input: { zero } }, u, { code, beyond }, table, columns, into) {
+  const row = weights[u], [low, high] = sumsOf(row, biases[u], zero);
+  const start = biases[u] - low - zero * row.reduce((sum, w) => sum + w, 0);        // sums count from the least one
+  const sums = columns && sumsOfColumns(row, start, columns);
+  if (![low, high, beyond(low), beyond(high)].every(fitsInt32)) {
+    const [least, largest] = sums ? rangeOfNumbers(sums).map((sum) => sum + low) : [low, high];     // that occur
+    refuseBeyond32Bits(least, largest);
+    refuseBeyond32Bits(beyond(least), beyond(largest));
+  }
+  const codes = codesOfSums(code, low, high, table);
+  if (!sums) return codesOfSquare(row, start, codes, into);
+  for (let i = 0; i < 65536; i++) into[i] = codes[sums[i]];
+  return into;
+}
+
+const SUMS = new Int32Array(65536);                     // room for one unit's, used again and again
+
+function sumsOfColumns(row, start, columns) {
+  SUMS.fill(start);
+  for (let j = 0; j < row.length; j += 2) {             // two at a time: the sums go through memory half as often
+    addProducts(row[j], columns[j], row[j + 1] ?? 0, columns[j + 1] ?? columns[j]);
+  }
+  return SUMS;
+}
+
+function addProducts(w, codes, v, others) {
+  for (let i = 0; i < 65536; i++) SUMS[i] += Math.imul(w, codes[i]) + Math.imul(v, others[i]);
+}
+
+// The first layer's sums are one number of the row plus one of the column.
+function codesOfSquare([w1, w2], start, codes, into) {
+  for (let q1 = -128; q1 < 128; q1++) {
+    const sum = start + w1 * q1, at = 256 * (q1 + 128) + 128;
+    for (let q2 = -128; q2 < 128; q2++) into[at + q2] = codes[sum + Math.imul(w2, q2)];
+  }
+  return into;
+}
+
+function rangeOfNumbers(numbers) {
+  let low = numbers[0], high = low;
+  for (const value of numbers) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 const fitsInt32 = (sum) => sum >= -INT32 && sum < INT32;
 
 function refuseBeyond32Bits(low, high) {
   if (fitsInt32(low) && fitsInt32(high)) return;
-  throw new Error(`a layer's sums, before or after they are scaled up, reach from ${low} to ${high}; beyond 32 bits `
-    + "runtimes wrap around, each in its way; take smaller weights or biases");
+  throw new Error(`a layer's sums, before or after they are scaled up, reach from ${short(low)} to ${short(high)}; `
+    + "beyond 32 bits runtimes wrap around, each in its way; take smaller weights or biases");
 }
 
 // A net as whole numbers. layers : see quantizedLayer.
@@ -326,32 +377,13 @@ export class Int8Net {
 
   // The output code of every input, Int8Array (65536), x1 slow: input (c1, c2) is at 256 * (c1 + 128) + c2 + 128.
   codes(rule, into = new Int8Array(65536)) {
-    let columns = EVERY_CODE;
-    const sums = new Int32Array(65536);
+    const last = this.layers.length - 1;
+    let columns = null;                                 // for each unit of the layer before, its code of every input
     this.layers.forEach((layer, l) => {
-      const table = activationTable(layer, rule), units = unitsOf(layer, rule);
-      columns = units.map((unit, u) => this.column(layer, u, unit, table, columns, sums,
-        l < this.layers.length - 1 ? new Int8Array(65536) : into));
+      const table = activationTable(layer, rule);
+      columns = unitsOf(layer, rule).map((unit, u) => (
+        unitCodes(layer, u, unit, table, columns, l < last ? new Int8Array(65536) : into)));
     });
-    return into;
-  }
-
-  // The codes of unit u, for every input, of the codes in columns.
-  column({ weights, biases, input }, u, { code, beyond }, table, columns, sums, into) {
-    const row = weights[u], [low, high] = sumsOf(row, biases[u], input.zero);
-    // counted from the least sum, so that they are places in the table of codes
-    sums.fill(biases[u] - low - input.zero * row.reduce((sum, w) => sum + w, 0));
-    row.forEach((w, j) => {
-      const codes = columns[j];
-      for (let i = 0; i < 65536; i++) sums[i] += w * codes[i];
-    });
-    if (![low, high, beyond(low), beyond(high)].every(fitsInt32)) {     // only sums that occur count
-      const least = sums.reduce((a, b) => Math.min(a, b)) + low, largest = sums.reduce((a, b) => Math.max(a, b)) + low;
-      refuseBeyond32Bits(least, largest);
-      refuseBeyond32Bits(beyond(least), beyond(largest));
-    }
-    const codes = codesOfSums(code, low, high, table);
-    for (let i = 0; i < 65536; i++) into[i] = codes[sums[i]];
     return into;
   }
 

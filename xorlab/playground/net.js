@@ -32,11 +32,10 @@ export class Twister {
     this.next = 0;
   }
 
-  // A number from -bound up to bound as PyTorch draws a float32: 24 bits, each operation rounded to float32.
+  // A number from -bound up to bound as PyTorch draws a float32: 24 bits, multiplied and added with one rounding.
   within(bound) {
     const low = Math.fround(-bound), width = Math.fround(Math.fround(bound) - low);
-    const share = (this.bits() & 0xffffff) / 2 ** 24;
-    return Math.fround(Math.fround(share * width) + low);
+    return Math.fround((this.bits() & 0xffffff) / 2 ** 24 * width + low);
   }
 
   // The numbers 0 to n - 1 in random order, as torch.randperm gives them.
@@ -119,12 +118,13 @@ class Pass {
     }
   }
 
-  // Compute every layer's activations of the points in a[0]. The same sums in the same order whatever n is, so that a
-  // surface's numbers are the outputs' numbers.
-  forward() {
+  // Compute the activations of layer `first` and those behind it, of the points in a[0] or of a[first]; return the
+  // outputs. The same sums in the same order whatever n is, so that a surface's numbers are the outputs' numbers.
+  forward(first = 0) {
     const { n, a, theta, sizes } = this;
     let at = 0;
-    for (let l = 0; l < sizes.length; l++) {
+    for (let l = 0; l < first; l++) at += (sizes[l][0] + 1) * sizes[l][1];
+    for (let l = first; l < sizes.length; l++) {
       const [inputs, units] = sizes[l], from = a[l], z = a[l + 1], biases = at + inputs * units;
       for (let u = 0; u < units; u++) {
         const start = u * n;
@@ -178,6 +178,28 @@ class Pass {
   }
 }
 
+// The first layer of a whole square in a quarter of the time: exp(a + b) is exp(a) * exp(b), so 512 exponentials a unit
+// do for 65,536 points. The last digit may differ from forward()'s. A ReLU has no exponential to save.
+// {factor: of the exponent, activations(to, at, e1, e2): of 256 points whose exponentials are e1 times those of e2}
+const BY_PARTS = {
+  sigmoid: {
+    factor: -1,
+    activations(to, at, e1, e2) { for (let i = 0; i < 256; i++) to[at + i] = 1 / (1 + e1 * e2[i]); },
+  },
+  tanh: {
+    factor: -2,
+    activations(to, at, e1, e2) { for (let i = 0; i < 256; i++) to[at + i] = 2 / (1 + e1 * e2[i]) - 1; },
+  },
+};
+
+// For each unit [exponentials of x1's part, of x2's]; null where a product of them could be 0 * Infinity.
+function exponentials({ w, b }, factor) {
+  const of = (weight, bias) => Float64Array.from({ length: 256 }, (_, c) => (
+    Math.exp(factor * (weight * (c / 255) + bias))));
+  const parts = w.map(([w1, w2], u) => [of(w1, b[u]), of(w2, 0)]);
+  return parts.flat().every((part) => part.every((e) => e > 1e-150 && e < 1e150)) ? parts : null;
+}
+
 // A net of 2 inputs and one sigmoid output.
 // layers : [{w, b}, ...] plain arrays, output last; whoever likes writes into them, every method reads them anew.
 export class Net {
@@ -220,9 +242,14 @@ export class Net {
 
   // Outputs of the 65,536 inputs that int8 codes can tell apart, (code + 128) / 255, in the codes' order: x1 slow.
   everyOutput(into = new Float64Array(65536)) {
-    const pass = this.pass(256), [x] = pass.a;
+    const pass = this.pass(256), [x, first] = pass.a, way = this.layers.length > 1 && BY_PARTS[this.activation];
+    const parts = way ? exponentials(this.layers[0], way.factor) : null;
     for (let c = 0; c < 256; c++) x[256 + c] = c / 255;
-    for (let c = 0; c < 256; c++) into.set(pass.forward(x.fill(c / 255, 0, 256)), 256 * c);
+    for (let c = 0; c < 256; c++) {
+      x.fill(c / 255, 0, 256);
+      parts?.forEach(([ofX1, ofX2], u) => way.activations(first, 256 * u, ofX1[c], ofX2));
+      into.set(pass.forward(parts ? 1 : 0), 256 * c);
+    }
     return into;
   }
 

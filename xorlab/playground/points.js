@@ -7,7 +7,8 @@ export const MOST_POINTS = 2000;
 // --- what a state may hold: {key: [default, problem(value) -> words after "must be", or nothing]}
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-const whole = (low, high) => [`a whole number from ${low} to ${high}`,
+const grouped = (n) => n.toLocaleString("en");
+const whole = (low, high) => [`a whole number from ${low} to ${grouped(high)}`,
   (value) => Number.isSafeInteger(value) && value >= low && value <= high];
 const oneOf = (...names) => [`one of ${names.join(", ")}`, (value) => names.includes(value)];
 const number = (words, test) => [words, (value) => Number.isFinite(value) && test(value)];
@@ -20,20 +21,20 @@ const DATA = {
   count: [200, whole(4, MOST_POINTS)],
   seed: [0, whole(0, LARGEST_SEED)],
   validation: [0.25, number("a share from 0 to 0.9", (value) => value >= 0 && value <= 0.9)],
-  points: [[], [`a list of at most ${MOST_POINTS.toLocaleString("en")} points [x1, x2, label], inputs from 0 to 1, `
+  points: [[], [`a list of at most ${grouped(MOST_POINTS)} points [x1, x2, label], inputs from 0 to 1, `
     + "labels 0 or 1", (value) => Array.isArray(value) && value.length <= MOST_POINTS && value.every(isPoint)]],
 };
 
 const STATE = {
   preset: [null, ["a preset's name or null", (value) => value === null || typeof value === "string"]],
-  data: [null, ["an object such as {\"name\": \"corners\"}", isObject]],
+  data: [{}, ["an object such as {\"name\": \"corners\"}", isObject]],
   hidden: [[3], ["a list of 0 to 3 layers of 1 to 8 units", (value) => Array.isArray(value) && value.length <= 3
     && value.every(whole(1, 8)[1])]],
   activation: ["sigmoid", oneOf("sigmoid", "tanh", "relu")],
   loss: ["mse", oneOf("mse", "bce")],
   optimizer: ["adam", oneOf(...OPTIMIZER_NAMES)],
   rate: [0.1, number("a number above 0", (value) => value > 0)],
-  batch: [0, [`0 for all points a step, or a whole number up to ${MOST_POINTS.toLocaleString("en")}`,
+  batch: [0, [`0 for all points a step, or a whole number up to ${grouped(MOST_POINTS)}`,
     whole(0, MOST_POINTS)[1]]],
   weight_decay: [0, number("a number of 0 or more", (value) => value >= 0)],
   seed: [1, whole(0, LARGEST_SEED)],
@@ -55,19 +56,19 @@ const isPoint = (point) => Array.isArray(point) && point.length === 3 && point.e
 // Throws an Error with one sentence for a key or a value that is not allowed.
 export function complete(partial = {}) {
   if (!isObject(partial)) throw new Error(`a state must be an object such as {"hidden": [3]}, got ${shown(partial)}`);
-  const data = completed(partial.data === undefined ? {} : partial.data, DATA, "data.");
-  if (data.points.length && !Object.hasOwn(partial.data, "name")) data.name = "own";
-  const state = { ...completed(partial, STATE, ""), data };
+  const state = completed(partial, STATE, "");
+  state.data = completed(partial.data ?? {}, DATA, "data.");
+  if (state.data.points.length && !Object.hasOwn(partial.data, "name")) state.data.name = "own";
   if (state.weights) {
-    state.weights = checkedWeights(state.weights, state.hidden);
+    refuseMisfit(state.weights, state.hidden);
   } else if (state.start === "given") {
     throw new Error('start "given" needs weights; give them, or start from "seed" or "zeros"');
   }
-  return state;
+  return structuredClone(state);
 }
 
+// Every key of a table with the value given, or its usual one.
 function completed(given, table, before) {
-  if (!isObject(given)) throw new Error(`data must be ${STATE.data[1][0]}, got ${shown(given)}`);
   for (const key of Object.keys(given)) {
     if (!Object.hasOwn(table, key)) {
       throw new Error(`a state has no key ${shown(before + key)}; ${before ? "data has" : "there are"} `
@@ -76,11 +77,11 @@ function completed(given, table, before) {
     const [words, allowed] = table[key][1];
     if (!allowed(given[key])) throw new Error(`${before}${key} must be ${words}, got ${shown(given[key])}`);
   }
-  return structuredClone(Object.fromEntries(Object.entries(table).map(([key, [usual]]) => (
-    [key, Object.hasOwn(given, key) ? given[key] : usual]))));
+  return Object.fromEntries(Object.entries(table).map(([key, [usual]]) => (
+    [key, Object.hasOwn(given, key) ? given[key] : usual])));
 }
 
-function checkedWeights(layers, hidden) {
+function refuseMisfit(layers, hidden) {
   const sizes = layerSizes(hidden), isRow = (row, n) => Array.isArray(row) && row.length === n
     && row.every(Number.isFinite);
   const fits = layers.length === sizes.length && layers.every((layer, l) => {
@@ -88,7 +89,7 @@ function checkedWeights(layers, hidden) {
     return isObject(layer) && Object.keys(layer).sort().join() === "b,w" && isRow(layer.b, units)
       && Array.isArray(layer.w) && layer.w.length === units && layer.w.every((row) => isRow(row, inputs));
   });
-  if (fits) return layers;
+  if (fits) return;
   const wanted = sizes.map(([inputs, units]) => `w ${units} x ${inputs} and b ${units}`).join(", then ");
   throw new Error(`weights must be finite numbers for hidden ${shown(hidden)}: ${wanted}; got ${shown(layers)}`);
 }
@@ -200,12 +201,12 @@ export function readCsv(text) {
   if (!rows.length) throw new Error("the file has no rows; a row is a point: x1, x2, label");
   const cut = [";", "\t", ","].find((sign) => rows[0][0].includes(sign)) ?? /\s+/;
   const fields = rows.map(([row, at]) => [row.split(cut).map((field) => (
-    field.trim().replace(/^"(.*)"$/, "$1").replace(cut === "," ? /(?!)/ : ",", "."))), at]);
+    field.trim().replace(/^"(.*)"$/, "$1").replace(",", "."))), at]);
   if (!fields[0][0].some((field) => NUMBER.test(field))) fields.shift();
   if (!fields.length) throw new Error("the file has names of columns and no rows; a row is a point: x1, x2, label");
   if (fields.length > MOST_POINTS) {
-    throw new Error(`the file has ${fields.length.toLocaleString("en")} points, and at most `
-      + `${MOST_POINTS.toLocaleString("en")} are allowed; leave some out`);
+    throw new Error(`the file has ${grouped(fields.length)} points, and at most `
+      + `${grouped(MOST_POINTS)} are allowed; leave some out`);
   }
   return fields.map(([row, at]) => pointOf(row, at));
 }
@@ -215,7 +216,9 @@ function pointOf(row, at) {
     throw new Error(`row ${at} has ${row.length} columns, and a point needs 3: x1, x2 and its label 0 or 1`);
   }
   const wrong = row.find((field) => !NUMBER.test(field));
-  if (wrong !== undefined) throw new Error(`row ${at} has ${shown(wrong)} where a number must be; write 3 numbers a row`);
+  if (wrong !== undefined) {
+    throw new Error(`row ${at} has ${shown(wrong)} where a number must be; a row has three numbers`);
+  }
   const [x1, x2, label] = row.map(Number);
   for (const [name, x] of [["x1", x1], ["x2", x2]]) {
     if (!(x >= 0 && x <= 1)) {
