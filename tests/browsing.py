@@ -15,7 +15,7 @@ def visit(browser, path, size=(1280, 720)):
     """Open a file; return the page, and the lists of its requests to others and of its complaints, which grow."""
     page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
     strangers, complaints = [], []
-    own = (path.parent.as_uri(), "data:")
+    own = (path.parent.as_uri(), "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(own) or strangers.append(request.url))
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
