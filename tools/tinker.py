@@ -66,7 +66,11 @@ PIXEL = ("pixel-code", "pixel-drawn", "pixel-asked", "pixel-rules")
 CHANGES = {
     "00": (
         Change("a ReLU net", {'name = "sigmoid-2-3-1"': 'name = "relu-2-4-1"'}),
-        Change("the textbook's net", {'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"'}),
+        Change("the textbook's net, a ReLU net's two answers, another playground", {
+            'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"', 'both("sigmoid-2-3-1")': 'both("relu-2-4-1")',
+            'Playground("stuck")': 'Playground("textbook", rate=0.5)',
+        }),
+        Change("nothing answered", {"guess = 69": "", "inputs = 16 * 16": ""}),
     ),
 
     "01": (
