@@ -388,7 +388,7 @@ def _other_kernel(notebook):
 def test_a_spoiled_lesson_is_refused(tmp_path, spoil, sentence):
     notebook = copy.deepcopy(good())
     spoil(notebook)
-    path = tmp_path / "01-spoiled.ipynb"
+    path = tmp_path / "99-spoiled.ipynb"
     path.write_text(json.dumps(notebook))
     assert any(sentence in problem for problem in problems(path)), problems(path)
 
@@ -542,7 +542,7 @@ def test_good_tasks_are_accepted_and_their_names_may_be_given_anew(tmp_path, lat
 
 
 def test_a_good_lesson_is_accepted(tmp_path):
-    path = tmp_path / "01-good.ipynb"
+    path = tmp_path / "99-good.ipynb"
     nbformat.write(good(), path)
     assert problems(path) == []
 
@@ -551,8 +551,8 @@ def test_a_number_marked_by_a_tilde_is_left_to_the_expectation_after_it(tmp_path
     notebook = good()
     _about(notebook)
     notebook.cells[2].source = "expect(right > 0.95, 'More than 95 % are right.')"
-    nbformat.write(notebook, tmp_path / "01-good.ipynb")
-    assert problems(tmp_path / "01-good.ipynb") == []
+    nbformat.write(notebook, tmp_path / "99-good.ipynb")
+    assert problems(tmp_path / "99-good.ipynb") == []
     comparison = refresh.NbvalComparison()
     assert [comparison.sanitize(text) for text in ("right  ~97.3%", "~-6e-06 of ~1,450", "97.3 of 450")] == [
         "rightABOUT%", "ABOUT ofABOUT", "97.3 of 450"]

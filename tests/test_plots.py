@@ -283,6 +283,16 @@ def test_a_tie_has_no_region():
     assert "tie" not in plots.regions(data.xor).figure.alt_text
 
 
+def test_regions_mark_and_count_the_corners_by_the_labels_they_are_given():
+    def is_or(x):
+        return (x.sum(axis=1) > 0.5).astype(np.float32)
+
+    ax = plots.regions(is_or, labels=[0, 1, 1, 1])
+    assert [len(marks.get_offsets()) for marks in ax.collections] == [1, 3] and "4 of 4" in ax.figure.alt_text
+    ax = plots.regions(is_or)
+    assert [len(marks.get_offsets()) for marks in ax.collections] == [2, 2] and "3 of 4" in ax.figure.alt_text
+
+
 def test_a_response_is_the_output_at_every_code_of_a_one_input_net():
     a, b = sums((1,)), sums((1,), 9)
     ax = plots.response(a, b)
@@ -303,6 +313,7 @@ def test_a_response_is_the_output_at_every_code_of_a_one_input_net():
     (lambda: plots.frame(np.zeros((3, 4))), r"\(side, side\), got \(3, 4\)"),
     (lambda: plots.surface(data.xor, side=2.5), "whole number of points a side"),
     (lambda: plots.regions(sums((3,))), "takes 3 inputs"),
+    (lambda: plots.regions(data.xor, labels=[0, 1]), "labels must be 4 numbers"),
 ])
 def test_what_cannot_be_drawn_gets_a_sentence(call, says):
     with pytest.raises(ValueError, match=says):

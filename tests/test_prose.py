@@ -26,7 +26,6 @@ CLAIM = re.compile(rf"(?<![\w.,^-])({NUMBER})(?: |-| )?({MEASURED}|{COUNTED})(?!
 
 # Claims whose number is no output of their lesson: what they rest on.
 SOURCES = {
-    ("00", "65,536 inputs"): "lesson 05, which counts them",
     ("02", "30,000 epochs"): "a training that nobody runs",
     ("03", "10,000 epochs"): "a training that nobody runs",
     ("03", "13 weights"): "lesson 02, which counts them",

@@ -66,15 +66,32 @@ PIXEL = ("pixel-code", "pixel-drawn", "pixel-asked", "pixel-rules")
 CHANGES = {
     "00": (
         Change("a ReLU net", {'name = "sigmoid-2-3-1"': 'name = "relu-2-4-1"'}),
-        Change("the textbook's net", {'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"'}),
+        Change("the textbook's net, a ReLU net's two answers, another playground", {
+            'name = "sigmoid-2-3-1"': 'name = "textbook-2-4-1"', 'both("sigmoid-2-3-1")': 'both("relu-2-4-1")',
+            'Playground("stuck")': 'Playground("textbook", rate=0.5)',
+        }),
+        Change("nothing answered", {"guess = 69": "", "inputs = 16 * 16": ""}),
     ),
 
     "01": (
-        Change("another line", {"line(w1=1, w2=1, b=-0.5)": "line(w1=-1, w2=-1, b=1.5)"}),
-        Change("another column", {"points.prod(axis=1)": "np.maximum(points[:, 0], points[:, 1])"}),
-        Change("a coarser search", {"np.linspace(-2, 2, 33)": "np.linspace(-1, 1, 4)"}),
-        Change("an impatient perceptron", {"rounds=100": "rounds=1"}),
-        Change("no noise, and much", {"(0.1, 0.3, 0.5)": "(0, 2)"}),
+        Change("another line, another column, an impatient perceptron, much noise", {
+            "line(w1=1, w2=1, b=-0.5)": "line(w1=-1, w2=-1, b=1.5)", "rounds=100": "rounds=1",
+            "points.prod(axis=1)": "np.maximum(points[:, 0], points[:, 1])", "(0.1, 0.3, 0.5)": "(0, 2)",
+        }, skip=("five-count",)),
+        Change("a coarser search, and a line that is right nowhere", {
+            "np.linspace(-2, 2, 33)": "np.linspace(-1, 1, 4)", "line(w1=1, w2=1, b=-0.5)": "line(w1=0, w2=0, b=0)",
+            "(0.1, 0.3)": "(0, 2)",
+        }, skip=("five-count",)),
+        Change("a circle for a column, two numbers for a line", {
+            "return points[:, 0] * points[:, 1]": "return ((points - 0.5) ** 2).sum(axis=1)",
+            "points.prod(axis=1)": "((points - 0.5) ** 2).sum(axis=1)",
+            '"and": (1, 1, -1.5), "nand": (-1': '"and": (1, 1), "nand": (-1',
+        }, skip=("five-count",)),
+        Change("nothing answered", {
+            'lines = {"or": (1, 1, -0.5), "and": (1, 1, -1.5), "nand": (-1, -1, 1.5)}': "", "guess = 0.5": "",
+            'sides = {"xor": ([0, 3], [1, 2]), "three": ([0, 2], [1, 1])}': "",
+            "return w + (label - (row @ w > 0)) * row": "...", "return points[:, 0] * points[:, 1]": "...",
+        }, skip=("five-count",)),
     ),
 
     "02": (

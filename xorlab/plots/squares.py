@@ -244,11 +244,14 @@ def _label_names(y):
     return names
 
 
-def regions(predictor, ax=None, *, side=SIDE, title=None):
+def regions(predictor, ax=None, *, side=SIDE, title=None, labels=None):
     """Shade the two classes a predictor makes of the unit square and return the axes; a tie, no class, stays white.
 
     predictor : from (n, 2) to (n,), or (n, 2) for two classes.
+    labels : of the four corners, in the order of `data.corners`; None means XOR's.
     """
+    x, xor = data.corners()
+    labels = xor if labels is None else data.labels(labels, len(x))
     outputs = compare.two_classes(predictor, _square(predictor, side))
     tied = compare.ties(outputs).reshape(side, side)
     z = compare.classes(outputs).reshape(side, side)
@@ -256,10 +259,11 @@ def regions(predictor, ax=None, *, side=SIDE, title=None):
     ax = _square_axes(ax, title, width=430)
     pale = ListedColormap(OUTPUT([0.35, 0.65]))
     ax.imshow(np.ma.masked_array(z, tied).T, cmap=pale, vmin=0, vmax=1, **_place(side))
-    _mark_corners(ax)
+    _mark_corners(ax, labels)
+    right = int(compare.right(compare.two_classes(predictor, x), labels).sum())
     ties = f", a tie on {share_of(tied)}" if tied.any() else ""
     describe(ax, f"Classes over the unit square, {title}: 1 on {share_of((z == 1) & ~tied)} of it{ties}, "
-                 f"{compare.corners_right(predictor)} of 4 corners right.")
+                 f"{right} of 4 corners right.")
     return ax
 
 
@@ -396,9 +400,10 @@ def _square_axes(ax, title, span=(0, 1), inputs=None, width=HALF):
     return ax
 
 
-def _mark_corners(ax):
-    """Mark XOR's corners by the class they should have: circle 0, cross 1."""
-    x, y = data.corners()
+def _mark_corners(ax, labels=None):
+    """Mark the corners by the class they should have, of XOR where nothing else is said: circle 0, cross 1."""
+    x, xor = data.corners()
+    y = xor if labels is None else labels
     ink, paper = look.INK[0], look.PAPER[0]
     ax.scatter(*x[y == 0].T, s=80, facecolor=paper, edgecolor=ink, marker="o", linewidth=1.4, clip_on=False, zorder=3)
     ax.scatter(*x[y == 1].T, s=100, facecolor=ink, edgecolor=paper, marker="X", clip_on=False, zorder=3)
