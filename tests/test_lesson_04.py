@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from xorlab import compare, data, models, predictors, tflite_file
-from xorlab.exercises import lesson_04
+from xorlab.exercises import judging, lesson_04
+from xorlab.exercises.exercise import Wrong
 from xorlab.integer import IntegerMLP
 
 SAID = {"sigmoid-2-3-1": (lesson_04.CORNERS, lesson_04.CHANGED), "relu-2-4-1": (3, 64648)}      # corners, codes
@@ -52,3 +53,10 @@ def test_the_bias_and_the_scales_of_the_exercises_are_those_of_the_file():
     assert biases.data[0] == lesson_04.BIAS and int(biases.data[0]).bit_length() + 1 == lesson_04.BITS
     assert f"The hidden layer's scales are {', '.join(f'{scale:.5f}' for scale in weights.scales)}" in (
         lesson_04.judge_scales(lambda array: np.abs(array).max(axis=1) / 127))
+
+
+def test_a_runtime_that_is_off_by_little_is_wrong():
+    run = judging.defined(lesson_04.BY_ID["04.1"].solution, "run")
+    assert "like PyTorch" in lesson_04.judge_run(run)
+    with pytest.raises(Wrong, match="off by up to 0.00"):
+        lesson_04.judge_run(lambda weights, x: run(weights, x) + 1e-4)
