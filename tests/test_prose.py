@@ -36,7 +36,7 @@ SOURCES = {
     ("04", "6 %"): "0.0648 of 0.0689, the same",
     ("04", "572 MB"): "tensorflow 2.21.0's wheel for Linux, as PyPI lists it on 2026-11-26",
     ("04", "170 MB"): "the 31 wheels that pip takes for onnx2tf 2.6.9 on Python 3.12, the same day",
-    ("04", "290 MB"): "the 71 wheels beside PyTorch that pip takes for litert-torch 0.10.0 on Python 3.11, the same day",
+    ("04", "290 MB"): "the 71 wheels beside PyTorch's that pip takes for litert-torch 0.10.0 on Python 3.11, that day",
     ("04", "1,428 bytes"): "what onnx2tf 2.6.9 wrote of the lesson's ONNX file that day",
     ("04", "1,828 bytes"): "what litert-torch 0.10.0 wrote of the lesson's network that day",
     ("09", "95 %"): "the level of fewbits.median_interval",
