@@ -1,4 +1,5 @@
 """All exercises, in the order of the lessons."""
-from xorlab.exercises import lesson_00, lesson_01, lesson_02
+from xorlab.exercises import lesson_00, lesson_01, lesson_02, lesson_04
 
-EXERCISES = {exercise.id: exercise for lesson in (lesson_00, lesson_01, lesson_02) for exercise in lesson.EXERCISES}
+LESSONS = (lesson_00, lesson_01, lesson_02, lesson_04)
+EXERCISES = {exercise.id: exercise for lesson in LESSONS for exercise in lesson.EXERCISES}
