@@ -127,31 +127,32 @@ function cLayer(layer, number) {
 // kernel, xorlab.codegen writes a shorter form.
 export function asC(state, int8net) {
   const layers = int8net.layers.map((layer, i) => cLayer(layer, i + 1)), last = layers.length;
-  return `\
-/* An int8 neural network in whole numbers, from the playground of XOR Lab: as TFLite Micro computes it.
-
-   The input: two codes, ${int8net.input.zero} for 0 and ${int8net.input.zero + 255} for 1. The output: a code, above 0 for class 1.
-   Weights of ${state.bits} bits, one scale per ${state.per}. Right shifts of negative numbers must be arithmetic. */
-#include <stdint.h>
-
-${layers.flatMap(({ constants }) => constants).join("\n")}
-
-/* A sum times multiplier / 2^31 * 2^shift, rounded twice as TFLite Micro does, as a code. */
-static int8_t scaled(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero, int32_t low)
-{
-    int32_t left = shift > 0 ? shift : 0, right = left - shift;
-    int64_t steps = ((int64_t)sum * ((int64_t)1 << left) * multiplier + (1 << 30)) >> 31;
-    if (right > 0)
-        steps = (steps + ((int64_t)1 << (right - 1)) - (steps < 0)) >> right;
-    steps += zero;
-    return (int8_t)(steps < low ? low : steps > 127 ? 127 : steps);
-}
-
-void xor_net(const int8_t input[2], int8_t output[1])
-{
-    const int8_t *codes_0 = input;
-${layers.flatMap(({ lines }) => lines).join("\n")}
-    output[0] = codes_${last}[0];
-}
-`;
+  return [
+    "/* An int8 neural network in whole numbers, from the playground of XOR Lab: as TFLite Micro computes it.",
+    "",
+    `   The input: two codes, ${int8net.input.zero} for 0 and ${int8net.input.zero + 255} for 1. The output: a code, above 0 for class 1.`,
+    `   Weights of ${state.bits} bits, one scale per ${state.per}. Right shifts of negative numbers must be arithmetic. */`,
+    "#include <stdint.h>",
+    "",
+    ...layers.flatMap(({ constants }) => constants),
+    "",
+    "/* A sum times multiplier / 2^31 * 2^shift, rounded twice as TFLite Micro does, as a code. */",
+    "static int8_t scaled(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero, int32_t low)",
+    "{",
+    "    int32_t left = shift > 0 ? shift : 0, right = left - shift;",
+    "    int64_t steps = ((int64_t)sum * ((int64_t)1 << left) * multiplier + (1 << 30)) >> 31;",
+    "    if (right > 0)",
+    "        steps = (steps + ((int64_t)1 << (right - 1)) - (steps < 0)) >> right;",
+    "    steps += zero;",
+    "    return (int8_t)(steps < low ? low : steps > 127 ? 127 : steps);",
+    "}",
+    "",
+    "void xor_net(const int8_t input[2], int8_t output[1])",
+    "{",
+    "    const int8_t *codes_0 = input;",
+    ...layers.flatMap(({ lines }) => lines),
+    `    output[0] = codes_${last}[0];`,
+    "}",
+    "",
+  ].join("\n");
 }

@@ -106,8 +106,8 @@ export class Bench {
     this.record();
   }
 
-  // Train up to n epochs, at most `budget` milliseconds; return how many were done. The curve's points stand equally far
-  // apart on its logarithmic axis.
+  // Train up to n epochs, at most `budget` milliseconds; return how many were done. The curve's points stand equally
+  // far apart on its logarithmic axis.
   run(n, budget = Infinity) {
     const end = performance.now() + budget;
     let done = 0;
@@ -166,8 +166,10 @@ export class Bench {
     return Array.from(y, (target, i) => {
       const x1 = x[2 * i], x2 = x[2 * i + 1];
       const code = this.int8 ? this.codes[placeOf(codeOf(x1), codeOf(x2))] : null;
-      return { x1, x2, y: target, training, float: classOfFloat(this.net.output(x1, x2)) === target,
-               int8: code !== null && classOf(code) === target };
+      const output = this.net.output(x1, x2);
+      // a tie, exactly 0.5 or code 0, names no class and so is never right
+      return { x1, x2, y: target, training, float: output !== 0.5 && classOfFloat(output) === target,
+               int8: code !== null && code !== 0 && classOf(code) === target };
     });
   }
 }

@@ -1,7 +1,8 @@
 """The playground's files as one module, as JupyterLab loads it and pages carry it.
 
-No build step: `module` puts the files below each other, those that are imported first, and leaves out the lines of
-imports, the word `export`, and the lines that are comments, which are for whoever reads the files.
+No build step: `module` puts the files below each other, those that are imported first. It leaves out the lines of
+imports and the word `export`; and comments and the space before lines, which are for who reads the files, not for who
+loads them. So no template of several lines may mean anything by them.
 """
 import functools
 import json
@@ -13,7 +14,8 @@ from xorlab.playground.state import PRESETS
 
 HERE = Path(__file__).parent
 LAST = "view.js"                    # whose `export default` is the module's
-SHADES = ("for (const key of ['output', 'difference']) LOOK[key] = LOOK[key].match(/.{6}/g)"
+SHADED = ("output", "difference")   # six digits a shade are a third of what lists of numbers take
+SHADES = (f"for (const key of {json.dumps(SHADED)}) LOOK[key] = LOOK[key].match(/.{{6}}/g)"
           ".map(shade => shade.match(/../g).map(part => parseInt(part, 16)));")
 IMPORT = re.compile(r'^import \{.*\} from "\./([\w-]+\.js)";.*$', re.M)
 
@@ -21,7 +23,10 @@ IMPORT = re.compile(r'^import \{.*\} from "\./([\w-]+\.js)";.*$', re.M)
 @functools.cache
 def module() -> str:
     """Return the whole playground as the text of one JavaScript module, `export default { render }`."""
-    head = [f"const PRESETS = {_compact(PRESETS)};", f"const LOOK = {_compact(colours())};", SHADES]
+    look_ = colours()
+    for name in SHADED:
+        look_[name] = "".join(f"{part:02x}" for shade in look_[name] for part in shade)
+    head = [f"const PRESETS = {_compact(PRESETS)};", f"const LOOK = {_compact(look_)};", SHADES]
     return "\n".join([*head, *(_inside(name) for name in files())])
 
 
@@ -43,8 +48,7 @@ def colours() -> dict:
     """Return the colours of xorlab.look as a page draws with them.
 
     plain, forms, optimizers : {name: {"light": "#...", "dark": "#..."}}.  attend : one colour.
-    output, difference : 256 shades, from 0 to 1 and from lower to higher, as one text of six digits each, "rrggbb...";
-    SHADES makes of them what a page reads: [[red, green, blue], ...].
+    output, difference : 256 shades, [red, green, blue] of 255, from 0 to 1 and from lower to higher.
     """
     from matplotlib import colormaps  # not plots: a kernel that draws nothing need not load it
 
@@ -53,7 +57,7 @@ def colours() -> dict:
 
     def shades(name, low, high):
         steps = [low + (high - low) * i / 255 for i in range(256)]
-        return "".join(f"{round(255 * part):02x}" for colour in colormaps[name](steps).tolist() for part in colour[:3])
+        return [[round(255 * part) for part in colour[:3]] for colour in colormaps[name](steps).tolist()]
 
     plain = {"ink": look.INK, "quiet": look.QUIET, "line": look.LINE, "paper": look.PAPER}
     same = {"lower": look.LOWER, "higher": look.HIGHER, "zero": look.CLASSES[0], "one": look.CLASSES[1]}
@@ -70,7 +74,7 @@ def _inside(name):
     text = IMPORT.sub("", _text(name))
     ends = r"(?!default\b)" if name == LAST else ""
     text = re.sub(rf"^export {ends}", "", text, flags=re.M)
-    return re.sub(r"^ *//.*\n", "", text, flags=re.M).strip() + "\n"
+    return re.sub(r"^ *//.*\n|^ +(?=\S)| {2,}// .*$", "", text, flags=re.M).strip() + "\n"
 
 
 def _compact(value):

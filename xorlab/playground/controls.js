@@ -1,10 +1,11 @@
 // The controls of the playground: every key of a state has its labelled field, in groups that open one at a time.
 import { RULE_NAMES, count, shortNumber, typedNumber } from "./words.js";
-import { make } from "./drawing.js";
+import { make, makeSvg } from "./drawing.js";
 
-const DATA_WORDS = { corners: "four corners", noisy: "noisy XOR", and: "AND", or: "OR", circle: "circle", moons: "two moons",
-                     spiral: "two spirals", own: "own points" };
+const DATA_WORDS = { corners: "four corners", noisy: "noisy XOR", and: "AND", or: "OR", circle: "circle",
+                     moons: "two moons", spiral: "two spirals", own: "own points" };
 const OPTIMIZER_WORDS = { sgd: "SGD", momentum: "momentum", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW" };
+const ACTIVATION_WORDS = { sigmoid: "sigmoid", tanh: "tanh", relu: "ReLU" };
 const LOSS_NAMES = { mse: "squared error", bce: "cross-entropy" };
 const START_NAMES = { seed: "by seed", zeros: "all zeros", given: "as given" };
 const DRAWN_DATA = ["noisy", "circle", "moons", "spiral"];
@@ -17,9 +18,9 @@ let instances = 0;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 export class Controls {
-  // desk : what the controls do.  open : the title of the group that is open at first, or null.
-  constructor(desk, { presets, kernel, small, open }) {
-    Object.assign(this, { desk, presets, open, prefix: `xor-${++instances}-`, syncs: [], epochs: 1, speed: 20, next: 1 });
+  // desk : does what a person asks for.
+  constructor(desk, { presets, kernel, small }) {
+    Object.assign(this, { desk, presets, prefix: `xor-${++instances}-`, syncs: [], epochs: 1, speed: 20, next: 1 });
     this.root = make("div", { class: "controls" }, this.buttons(), this.time());
     if (small) return;
     this.root.append(this.stepSizes(), this.preset(), make("div", { class: "groups" },
@@ -27,7 +28,8 @@ export class Controls {
       this.group("network", networkWords, ...this.networkFields()),
       this.group("training", ({ optimizer, rate }) => `${OPTIMIZER_WORDS[optimizer]}, rate ${shortNumber(rate)}`,
                  ...this.trainingFields()),
-      this.group("int8", ({ bits, rule }) => `${bits < 8 ? `${bits} bits, ` : ""}${RULE_NAMES[rule]}`, ...this.roundingFields()),
+      this.group("int8", ({ bits, rule }) => `${bits < 8 ? `${bits} bits, ` : ""}${RULE_NAMES[rule]}`,
+                 ...this.roundingFields()),
       this.group("take away", () => kernel ? "Python, C, files" : "Python, C", ...this.takeAway(kernel))));
   }
 
@@ -38,14 +40,16 @@ export class Controls {
     this.stepButton.disabled = playing;
   }
 
+  // Where there is room one group stands open from the start.
+  open(roomy) {
+    for (const group of this.root.querySelectorAll('[data-playground="group-training"]')) group.open = roomy;
+    return true;
+  }
+
   showEpoch(epoch) { this.epoch.textContent = count(epoch); }
 
   face(name) {
-    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    icon.setAttribute("viewBox", "0 0 24 24");
-    icon.setAttribute("aria-hidden", "true");
-    icon.innerHTML = `<path d="${ICONS[name]}"/>`;
-    return [icon, name];
+    return [makeSvg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, makeSvg("path", { d: ICONS[name] })), name];
   }
 
   button(name, press, ...content) {
@@ -75,15 +79,14 @@ export class Controls {
   }
 
   preset() {
-    const field = this.choice("preset", "preset", Object.fromEntries([["", "no preset"], ...Object.keys(this.presets)
-      .map(name => [name, name])]), state => state.preset ?? "", name => this.desk.preset(name || null));
-    return field;
+    const names = Object.fromEntries([["", "no preset"], ...Object.keys(this.presets).map(name => [name, name])]);
+    return this.choice("preset", "preset", names, state => state.preset ?? "", name => this.desk.preset(name || null));
   }
 
   group(title, words, ...fields) {
     const now = make("span");
     this.syncs.push(state => { now.textContent = words(state); });
-    return make("details", { name: `${this.prefix}group`, open: title === this.open, "data-playground": `group-${title.replace(" ", "-")}` },
+    return make("details", { name: `${this.prefix}group`, "data-playground": `group-${title.replace(" ", "-")}` },
                 make("summary", {}, make("b", {}, title), now), make("div", { class: "fields" }, ...fields));
   }
 
@@ -98,7 +101,8 @@ export class Controls {
   // Several fields beside each other under one word; each keeps its own label for who does not see them.
   inOneRow(word, fields, shown) {
     for (const field of fields) field.firstChild.className = "hidden";
-    const root = make("div", { class: "field" }, make("span", { "aria-hidden": "true" }, word), make("div", { class: "row" }, ...fields));
+    const root = make("div", { class: "field" }, make("span", { "aria-hidden": "true" }, word),
+                      make("div", { class: "row" }, ...fields));
     this.syncs.push(state => { root.hidden = !shown(state); });
     return root;
   }
@@ -123,7 +127,8 @@ export class Controls {
   key(key) { return [state => state[key], value => this.desk.change({ [key]: value })]; }
 
   ofData(key) {
-    return [state => state.data[key], value => this.desk.change({ data: { ...this.desk.bench.settings.data, [key]: value } })];
+    const changed = value => ({ ...this.desk.bench.settings.data, [key]: value });
+    return [state => state.data[key], value => this.desk.change({ data: changed(value) })];
   }
 
   dataFields() {
@@ -143,11 +148,14 @@ export class Controls {
     const chip = (value, words) => make("label", {}, make("input", { type: "radio", name, value, checked: value === 1,
       "data-playground": `place-${value}`, change: () => { this.next = value; } }), make("span", {}, words));
     const place = make("div", { class: "field", role: "radiogroup", "aria-label": "class of a new point" },
-                       make("span", {}, "click adds"), make("div", { class: "chips" }, chip(0, "○ 0"), chip(1, "× 1")));
+                       make("span", {}, "click adds"),
+                       make("div", { class: "chips" }, chip(0, "○ 0"), chip(1, "× 1")));
     const text = make("textarea", { id: `${this.prefix}csv`, "data-playground": "csv", placeholder: "0.1, 0.9, 1" });
-    const csv = make("div", { class: "field long" }, make("label", { for: text.id }, "or CSV: x1, x2, label per line"), text);
+    const csv = make("div", { class: "field long" },
+                     make("label", { for: text.id }, "or CSV: x1, x2, label per line"), text);
     const file = make("input", { type: "file", accept: ".csv,.txt,text/csv,text/plain", hidden: true,
-                                 "aria-label": "a CSV file", change: () => file.files[0] && this.desk.file(file.files[0]) });
+                                 "aria-label": "a CSV file",
+                                 change: () => file.files[0] && this.desk.file(file.files[0]) });
     const row = make("div", { class: "row" }, this.button("use-csv", () => this.desk.csv(text.value), "use CSV"),
                      this.button("open-csv", () => file.click(), "open file"),
                      this.button("clear", () => this.desk.points([]), "clear"), file);
@@ -160,13 +168,15 @@ export class Controls {
     const layers = Object.fromEntries(range(0, 3).map(n => [n, n]));
     const units = Object.fromEntries(range(1, 8).map(n => [n, n]));
     const resize = n => [...this.desk.bench.settings.hidden, 3, 3, 3].slice(0, Number(n));
+    const unitsOfLayer = layer => this.choice(`units-${layer}`, `units in layer ${layer + 1}`, units,
+      state => state.hidden[layer] ?? 1, n => this.desk.change({ hidden: widen(layer, n) }),
+      state => state.hidden.length > layer);
     const widen = (layer, n) => this.desk.bench.settings.hidden.map((old, i) => i === layer ? Number(n) : old);
     return [
-      this.choice("layers", "hidden layers", layers, state => state.hidden.length, n => this.desk.change({ hidden: resize(n) })),
-      this.inOneRow("units", range(0, 2).map(layer => this.choice(`units-${layer}`, `units in layer ${layer + 1}`, units,
-        state => state.hidden[layer] ?? 1, n => this.desk.change({ hidden: widen(layer, n) }),
-        state => state.hidden.length > layer)), state => state.hidden.length > 0),
-      this.choice("activation", "activation", { sigmoid: "sigmoid", tanh: "tanh", relu: "ReLU" }, ...this.key("activation")),
+      this.choice("layers", "hidden layers", layers, state => state.hidden.length,
+                  n => this.desk.change({ hidden: resize(n) })),
+      this.inOneRow("units", range(0, 2).map(unitsOfLayer), state => state.hidden.length > 0),
+      this.choice("activation", "activation", ACTIVATION_WORDS, ...this.key("activation")),
       this.choice("start", "weights", START_NAMES, state => state.start, start => this.desk.start(start)),
       this.number("seed", "seed", ...this.key("seed")),
       this.button("new-start", () => this.desk.newStart(), "new start: the next seed"),
@@ -197,15 +207,16 @@ export class Controls {
   }
 
   takeAway(kernel) {
-    const files = [["JSON", "json"], ["C", "c"], ...(kernel ? [[".pth", "pth"], [".onnx", "onnx"], [".tflite", "tflite"]] : [])];
-    this.copied = make("textarea", { readonly: true, hidden: true, "aria-label": "the text to copy", "data-playground": "text" });
+    const ofKernel = kernel ? ["pth", "onnx", "tflite"].map(kind => [`.${kind}`, kind]) : [];
+    const files = [["JSON", "json"], ["C", "c"], ...ofKernel];
+    const buttons = files.map(([words, kind]) => this.button(`take-${kind}`, () => this.desk.takeAway(kind), words));
+    this.copied = make("textarea", { readonly: true, hidden: true, "aria-label": "the text to copy",
+                                     "data-playground": "text" });
     return [this.button("copy", () => this.desk.copy(), "copy as Python"),
-            make("div", { class: "row", role: "group", "aria-label": "take away as a file" },
-                 ...files.map(([words, kind]) => this.button(`take-${kind}`, () => this.desk.takeAway(kind), words))), this.copied];
+            make("div", { class: "row", role: "group", "aria-label": "take away as a file" }, ...buttons), this.copied];
   }
 }
 
 function networkWords({ hidden, activation }) {
-  const name = activation === "relu" ? "ReLU" : activation;
-  return hidden.length ? `${hidden.join("-")}, ${name}` : "no hidden layer";
+  return hidden.length ? `${hidden.join("-")}, ${ACTIVATION_WORDS[activation]}` : "no hidden layer";
 }

@@ -3,7 +3,6 @@ import { classOf } from "./int8.js";
 import { classOfFloat } from "./bench.js";
 import { count, decade, lossText, shortNumber, signed, weightName } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const SIDE = 256;               // of a map: one pixel a code
 const WINDOW = 32;              // codes that the lens shows, 8 pixels each
 const SPARSE = 655;             // 1 % of all inputs: so few get a marker each, a pixel would not be seen
@@ -11,8 +10,7 @@ const OTHER_CLASS = 0xff1c1c1c;
 const LADDER = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 255];
 
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
+function furnish(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
@@ -21,12 +19,10 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-export function makeSvg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
+// Make an element; functions among the attributes listen to the event of that name.
+export const make = (tag, attributes = {}, ...children) => furnish(document.createElement(tag), attributes, children);
+export const makeSvg = (tag, attributes = {}, ...children) =>
+  furnish(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 // Where on an element the pointer is, in the element's own pixels: a slide may be scaled.
 export function placeOfPointer(event, element) {
@@ -44,7 +40,8 @@ const reachOf = (most, ladder) => ladder.find(step => step >= most) ?? ladder.at
 export class Plane {
   // name : what tests call it.  title : of the panel.  label : words for who does not see it.
   constructor(name, title) {
-    this.canvas = make("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application", "data-playground": `map-${name}` });
+    this.canvas = make("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application",
+                                   "data-playground": `map-${name}` });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.image = this.context.createImageData(SIDE, SIDE);
     this.pixels = new Uint32Array(this.image.data.buffer);
@@ -156,10 +153,9 @@ export function drawPoints(plane, verdicts, form) {
     if (y) paths.crosses += `M${px - r} ${py - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`;
     else paths.zeros += round(px, py, r);
   }
-  plane.points.replaceChildren(makeSvg("path", { class: "wrong", d: paths.wrong }),
-    makeSvg("path", { class: "crosses halo", d: paths.crosses, style: size < 6 ? "stroke-width: 4" : "" }),
-    makeSvg("path", { class: "crosses", d: paths.crosses, style: size < 6 ? "stroke-width: 2" : "" }),
-    makeSvg("path", { class: "zeros", d: paths.zeros, style: size < 6 ? "stroke-width: 1.5" : "" }));
+  plane.points.setAttribute("class", size < 6 ? "many" : "");
+  plane.points.replaceChildren(...["wrong", "crosses halo", "crosses", "zeros"]
+    .map(kind => makeSvg("path", { class: kind, d: paths[kind.split(" ")[0]] })));
 }
 
 // Eight pixels a code, from the map last pointed at; a dot on each code whose class is another one in int8.
@@ -169,30 +165,32 @@ export function drawLens(canvas, plane, bench, [q1, q2]) {
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, SIDE, SIDE);
   context.drawImage(plane.canvas, left, top, WINDOW, WINDOW, 0, 0, SIDE, SIDE);
-  context.lineWidth = 1;
   for (let i = 0; bench.int8 && i < WINDOW * WINDOW; i++) {
     const x = left + i % WINDOW, y = SIDE - 1 - top - Math.floor(i / WINDOW);
     if (x < 0 || y < 0 || x >= SIDE || y >= SIDE) continue;
     if (classOf(bench.codes[x * SIDE + y]) === classOfFloat(bench.outputs[x * SIDE + y])) continue;
-    context.fillStyle = "#fff";
-    context.fillRect(i % WINDOW * zoom + 1, Math.floor(i / WINDOW) * zoom + 1, zoom - 2, zoom - 2);
-    context.fillStyle = "#1c1c1c";
-    context.fillRect(i % WINDOW * zoom + 2, Math.floor(i / WINDOW) * zoom + 2, zoom - 4, zoom - 4);
+    for (const [colour, inset] of [["#fff", 1], ["#1c1c1c", 2]]) {
+      context.fillStyle = colour;
+      const size = zoom - 2 * inset;
+      context.fillRect(i % WINDOW * zoom + inset, Math.floor(i / WINDOW) * zoom + inset, size, size);
+    }
   }
   context.lineWidth = 2;
-  context.strokeStyle = "#fff";
-  context.strokeRect(SIDE / 2 - 2, SIDE / 2 - 2, zoom + 4, zoom + 4);
-  context.strokeStyle = "#1c1c1c";
-  context.strokeRect(SIDE / 2, SIDE / 2, zoom, zoom);
+  for (const [colour, out] of [["#fff", 2], ["#1c1c1c", 0]]) {
+    context.strokeStyle = colour;
+    context.strokeRect(SIDE / 2 - out, SIDE / 2 - out, zoom + 2 * out, zoom + 2 * out);
+  }
 }
 
 // The network
 
-const PILL = { width: 64, height: 20 };
+const PILL = { width: 64, height: 18 };
+const MANY = 16;                // numbers that never fit into one gap
 const ENOUGH = 16;              // pixels between two numbers; more is no better
 const THUMB = 48;               // values along a side of a unit's picture
+// Where on an edge, of its length, a number may stand; the best place first
 const SHARES = Array.from({ length: 28 }, (_, i) => 0.7 + (i % 2 ? -1 : 1) * Math.ceil(i / 2) * 0.02)
-  .concat(Array.from({ length: 9 }, (_, i) => 0.4 - 0.02 * i)).filter(share => share < 0.8);  // of an edge's length, the best first
+  .concat(Array.from({ length: 9 }, (_, i) => 0.4 - 0.02 * i)).filter(share => share < 0.8);
 
 export class NetDrawing {
   // hooks : {edit(layer, unit, input, value), editable() -> null or a sentence why not, codes() -> bool, typed(error)}
@@ -209,14 +207,17 @@ export class NetDrawing {
     const sizes = [2, ...bench.layers.map(({ b }) => b.length)];
     this.width = Math.max(width, 120 + 104 * (sizes.length - 1));
     this.height = height;
-    this.size = Math.max(24, Math.min(76, this.height / Math.max(...sizes.slice(1)) - 27, this.width / sizes.length - 52));
+    this.size = Math.max(24, Math.min(76, height / Math.max(...sizes.slice(1)) - 27, this.width / sizes.length - 52));
+    this.spacious = this.size >= 40 && sizes.length < 4;        // room for the word "bias"
     this.columns = sizes.map((units, column) => this.column(column, units, sizes.length));
     this.inner.style.cssText = `width: ${this.width}px; height: ${height}px`;
     this.svg = makeSvg("svg", { width: this.width, height, "aria-hidden": "true" });
     this.inner.replaceChildren(this.svg);
+    this.places = bench.layers.map((_, layer) => this.placesFor(layer, null));     // null where not all have room
     this.drawEntries();
     if (bench.layers.some((_, layer) => this.crowded(layer))) this.drawHint();
-    this.units = bench.layers.map((_, layer) => this.columns[layer + 1].map((place, unit) => this.makeUnit(place, layer, unit)));
+    this.units = bench.layers.map((_, layer) => this.columns[layer + 1]
+      .map((place, unit) => this.makeUnit(place, layer, unit)));
     this.edges = bench.layers.map((_, layer) => this.layGap(layer));
     this.numbers = [...this.edges.flat().filter(edge => edge.number).map(edge => edge.number), ...this.makeBiases()];
     this.update();
@@ -224,7 +225,7 @@ export class NetDrawing {
 
   column(column, units, columns) {
     const first = 32, last = this.width - 46, x = first + (last - first) * column / (columns - 1);
-    const size = column === 0 ? 52 : column === columns - 1 ? Math.min(84, this.width / columns - 30) : this.size;
+    const size = column === 0 ? 52 : column === columns - 1 ? Math.min(84, this.width / columns - 50) : this.size;
     const room = this.height / units, crowd = column === 0 ? Math.min(room, 132) : room;
     return Array.from({ length: units }, (_, i) => ({ x, size, y: this.height / 2 + (i - (units - 1) / 2) * crowd
                                                       - (column ? 10 : 0) }));
@@ -247,14 +248,16 @@ export class NetDrawing {
     const last = layer === this.bench.layers.length - 1;
     const canvas = make("canvas", { width: last ? SIDE : THUMB, height: last ? SIDE : THUMB, role: "img",
                                     "data-playground": last ? "unit-output" : `unit-${layer}-${unit}` });
-    const tag = this.crowded(layer) ? "button" : "div";
-    const root = make(tag, { class: "unit", style: `left: ${x}px; top: ${y}px; width: ${size}px; height: ${size}px`,
-                             ...(tag === "button" ? { click: () => this.choose(layer, unit), type: "button" } : {}) }, canvas);
+    const style = `left: ${x}px; top: ${y}px; width: ${size}px; height: ${size}px`;
+    const root = this.crowded(layer)
+      ? make("button", { class: "unit", style, type: "button", click: () => this.choose(layer, unit) }, canvas)
+      : make("div", { class: "unit", style }, canvas);
     this.inner.append(root);
     return { root, canvas };
   }
 
-  crowded(layer) { return this.placesFor(layer, null) === null; }
+  // Whether a choice has to be made among a layer's units
+  crowded(layer) { return this.columns[layer + 1].length > 1 && this.places[layer] === null; }
 
   choose(layer, unit) {
     this.chosen[layer] = unit;
@@ -264,18 +267,21 @@ export class NetDrawing {
 
   // Make the edges into one layer: all with their numbers, or those into the chosen unit.
   layGap(layer) {
-    const all = this.placesFor(layer, null), targets = this.columns[layer + 1].length;
+    const all = this.places[layer], targets = this.columns[layer + 1].length;
     const chosen = all ? null : Math.min(this.chosen[layer] ?? 0, targets - 1);
     const places = all ?? this.placesFor(layer, chosen, true);
-    if (!all) this.units[layer].forEach(({ root }, unit) => root.setAttribute("aria-pressed", unit === chosen));
+    if (!all && targets > 1) this.units[layer].forEach(({ root }, unit) => root.setAttribute("aria-pressed", unit === chosen));
     return this.pairs(layer, null).map(([unit, input]) => {
       const from = this.columns[layer][input], to = this.columns[layer + 1][unit];
       const line = makeSvg("line", { x1: from.x + from.size / 2, y1: from.y, x2: to.x - to.size / 2, y2: to.y });
       this.svg.prepend(line);
       const place = places.get(`${unit} ${input}`);
-      return { line, layer, unit, input, number: place ? this.makeNumber(place, layer, unit, input) : null, faint: !place };
+      const number = place ? this.makeNumber(place, layer, unit, input) : null;
+      return { line, layer, unit, input, number, faint: !place };
     });
   }
+
+  isLast(x) { return x + 50 > this.width; }       // at the edge, where a wide number grows inwards
 
   pairs(layer, only) {
     return this.columns[layer + 1].flatMap((_, unit) => only === null || only === unit
@@ -284,29 +290,36 @@ export class NetDrawing {
 
   // Find places on the edges where no number covers another one: {"unit input": [x, y]}, or null where there are none.
   placesFor(layer, only, anyway = false) {
-    const taken = [...this.columns[layer], ...this.columns[layer + 1]]
-      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 11, width: 78, height: 20 }));
+    const pairs = this.pairs(layer, only), wide = x => this.spacious ? this.isLast(x) ? 88 : 78 : 46;
+    const biases = [...layer ? this.columns[layer] : [], ...this.columns[layer + 1]]
+      .map(({ x, y, size }) => ({ x, y: y + size / 2 + 12, width: wide(x), height: 18 }));
+    if (only === null && pairs.length > MANY) return null;
     let best = { overlaps: Infinity };
+    const attempt = place => {
+      const places = pairs.map(place), found = clashes(places, biases), fewer = best.overlaps - found.overlaps;
+      if (fewer > 0 || fewer === 0 && found.room > best.room) best = { ...found, places };
+    };
     for (const stagger of [0, 0.16, 0.24, 0.32, -0.16, -0.24]) {
       for (const by of stagger ? [0, 1] : [0]) {
-        for (const share of SHARES) {
-          const places = this.pairs(layer, only).map(pair => this.onEdge(layer, pair, share + stagger * (pair[by] % 2)));
-          const found = clashes(places, layer ? taken : taken.slice(2));
-          if (found.overlaps < best.overlaps || found.overlaps === best.overlaps && found.room > best.room) {
-            best = { ...found, places };
-          }
-        }
+        for (const share of SHARES) attempt(pair => this.onEdge(layer, pair, share + stagger * (pair[by] % 2)));
       }
       if (!best.overlaps) break;
     }
-    return best.overlaps && !anyway ? null
-      : new Map(this.pairs(layer, only).map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
+    if (best.overlaps && !anyway) return null;
+    if (best.overlaps) for (const down of [0, -7, 7, -14, 14]) attempt(pair => this.beside(layer, pair, down));
+    return new Map(pairs.map(([unit, input], i) => [`${unit} ${input}`, [best.places[i].x, best.places[i].y]]));
   }
 
   onEdge(layer, [unit, input], share) {
     const from = this.columns[layer][input], to = this.columns[layer + 1][unit];
     const x1 = from.x + from.size / 2, x2 = to.x - to.size / 2;
     return { x: x1 + (x2 - x1) * share, y: from.y + (to.y - from.y) * share, ...PILL, left: x1, right: x2 };
+  }
+
+  // A number's place right of the unit that its edge comes from, where edges have no room for one.
+  beside(layer, [, input], down) {
+    const { x, y, size } = this.columns[layer][input];
+    return { x: x + size / 2 + PILL.width / 2, y: y + down, ...PILL, left: 0, right: this.width };
   }
 
   makeBiases() {
@@ -316,13 +329,12 @@ export class NetDrawing {
 
   makeNumber([x, y], layer, unit, input) {
     const name = input === null ? `b-${layer}-${unit}` : `w-${layer}-${unit}-${input}`;
-    const root = make("span", { class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton",
-                                "data-playground": name, style: `left: ${x}px; top: ${y}px` });
-    if (x + 50 > this.width) root.classList.add("last");
-    const number = { root, layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
-    root.addEventListener("keydown", event => this.byKey(event, number));
-    root.addEventListener("pointerdown", event => this.byPointer(event, number));
-    root.addEventListener("dblclick", () => this.type(number));
+    const number = { layer, unit, input, what: weightName(layer, unit, input, this.bench.layers) };
+    const root = number.root = make("span", {
+      class: `number ${input === null ? "bias" : "weight"}`, tabindex: 0, role: "spinbutton", "data-playground": name,
+      style: `left: ${x}px; top: ${y}px`, keydown: event => this.byKey(event, number),
+      pointerdown: event => this.byPointer(event, number), dblclick: () => this.type(number) });
+    if (input === null && this.isLast(x) && this.spacious) root.classList.add("last");
     this.inner.append(root);
     return number;
   }
@@ -358,13 +370,11 @@ export class NetDrawing {
     if (event.button || !this.allowed()) return;
     const start = event.clientY, from = this.valueOf(number), { root } = number;
     const scale = root.offsetHeight / root.getBoundingClientRect().height;
-    const drag = moved => this.move(number, Math.round((start - moved.clientY) * scale) * (moved.shiftKey ? 0.2 : 0.02), from);
-    const end = () => ["pointermove", "pointerup", "pointercancel"].forEach((kind, i) =>
-      root.removeEventListener(kind, i ? end : drag));
+    const drag = moved => this.move(number, Math.round((start - moved.clientY) * scale) * (moved.shiftKey ? 0.2 : 0.02),
+                                    from);
     root.setPointerCapture(event.pointerId);
     root.addEventListener("pointermove", drag);
-    root.addEventListener("pointerup", end);
-    root.addEventListener("pointercancel", end);
+    root.addEventListener("lostpointercapture", () => root.removeEventListener("pointermove", drag), { once: true });
   }
 
   // Put a field in a number's place; Enter takes what it holds, Escape leaves things as they were.
@@ -377,7 +387,8 @@ export class NetDrawing {
     const close = take => {
       if (!open) return;
       open = false;
-      const text = field.value, focused = document.activeElement === field;
+      const text = field.value, { activeElement } = field.getRootNode();       // a page may keep us in a shadow tree
+      const focused = activeElement === field;
       field.remove();
       if (focused) number.root.focus();
       if (take) this.hooks.typed(text, number.what, value => this.set(number, value));
@@ -403,15 +414,15 @@ export class NetDrawing {
 
   write(number, int8) {
     const value = this.valueOf(number), code = int8 ? codeAt(int8, number) : null, { root, what } = number;
-    const bias = number.input === null ? this.size < 40 || this.columns.length > 3 ? "" : "bias " : "";
+    const bias = number.input === null && this.spacious ? "bias " : "";
     root.textContent = bias + (code === null ? shortNumber(value) : signed(count(code)));
-    if (!bias && number.input === null) root.style.fontStyle = "italic";
-    if (number.input !== null) root.classList.toggle("zero", value < 0);
-    if (number.input !== null) root.classList.toggle("one", value >= 0);
+    if (number.input === null) root.classList.toggle("bare", !bias);
+    else root.className = `number weight ${value < 0 ? "zero" : "one"}`;
     root.title = code === null ? `${what}: ${signed(value)}` : `${what}: code ${signed(code)} for ${signed(value)}`;
-    const words = { label: what, valuenow: code ?? value, valuetext: code === null ? shortNumber(value) : `code ${code}`,
-                    readonly: this.hooks.editable() !== null };
-    for (const [key, word] of Object.entries(words)) root.setAttribute(`aria-${key}`, word);
+    root.ariaLabel = what;
+    root.ariaValueNow = code ?? value;
+    root.ariaValueText = code === null ? shortNumber(value) : `code ${code}`;
+    root.ariaReadOnly = this.hooks.editable() !== null;
   }
 
   // Draw each unit's surface; the output's is the map itself, made small.
@@ -460,19 +471,21 @@ export class Curve {
   draw(bench, width, height) {
     const left = 52, right = width - 14, top = 10, bottom = height - 24, rows = bench.history;
     if (!rows.length || width < 100) return;
-    const values = rows.flatMap(({ train, valid }) => [train, valid]).filter(value => value > 0 && Number.isFinite(value));
+    const values = rows.flatMap(({ train, valid }) => [train, valid]).filter(value => value > 0 && value < Infinity);
     const high = Math.max(0, Math.ceil(Math.log10(Math.max(...values, 1e-12)))), low = Math.min(-2,
       Math.floor(Math.log10(Math.min(...values, 1))));
     const last = Math.max(2, Math.ceil(Math.log10(Math.max(1, rows.at(-1).epoch)) - 1e-9));
     const x = epoch => left + (right - left) * Math.log10(Math.max(1, epoch)) / last;
     const y = loss => bottom - (bottom - top) * (Math.log10(Math.max(loss, 10 ** low)) - low) / (high - low);
-    const svg = makeSvg("svg", { width, height, role: "img", "aria-label": `loss ${lossText(bench.loss)} at epoch ${bench.epoch}` });
+    const svg = makeSvg("svg", { width, height, role: "img",
+                                 "aria-label": `loss ${lossText(bench.loss)} at epoch ${bench.epoch}` });
     this.drawGrid(svg, { x, y, left, right, bottom, low, high, last, room: bottom - top });
     if (bench.settings.loss === "mse" && bench.ofCorners) {
       svg.append(makeSvg("line", { class: "solved", x1: left, x2: right, y1: y(0.01), y2: y(0.01) }),
                  makeSvg("text", { x: left + 6, y: y(0.01) + (low < -2 ? 17 : -6) }, "below: solved"));
     }
-    const ends = (rows.at(-1).valid === null ? ["train"] : ["train", "valid"]).map(key => this.drawLine(svg, rows, key, x, y));
+    const drawn = rows.at(-1).valid === null ? ["train"] : ["train", "valid"];
+    const ends = drawn.map(key => this.drawLine(svg, rows, key, x, y));
     if (ends.length > 1) this.nameEnds(svg, ends, top + 12, bottom - 6);
     this.root.replaceChildren(svg);
   }
@@ -484,26 +497,26 @@ export class Curve {
                  makeSvg("text", { x: left - 7, y: y(10 ** n) + 5, "text-anchor": "end" }, decade(n)));
     }
     for (let n = 0; n <= last; n += apart) {
-      svg.append(makeSvg("text", { x: x(10 ** n), y: bottom + 20, "text-anchor": n === last ? "end" : "middle" }, decade(n)));
+      const anchor = n === last ? "end" : "middle";
+      svg.append(makeSvg("text", { x: x(10 ** n), y: bottom + 20, "text-anchor": anchor }, decade(n)));
     }
   }
 
   // Draw one curve with a dot at its end; return where that is.
   drawLine(svg, rows, key, x, y) {
     const places = rows.filter(row => Number.isFinite(row[key])).map(row => [x(row.epoch), y(row[key])]);
-    const end = places.at(-1) ?? [x(1), y(1)], d = places.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`);
-    svg.append(makeSvg("path", { class: key, d: d.join("") }));
+    const end = places.at(-1) ?? [x(1), y(1)], round = place => place.map(value => value.toFixed(1)).join(" ");
+    svg.append(makeSvg("path", { class: key, d: places.length ? `M${places.map(round).join("L")}` : "" }));
     if (places.length) svg.append(makeSvg("circle", { cx: end[0], cy: end[1], r: 6 }));
     return end;
   }
 
   // Write the names of both curves beside their ends, the upper one's above and the lower one's below.
   nameEnds(svg, [train, valid], top, bottom) {
-    const above = train[1] < valid[1] ? "training" : "validation", low = Math.max(train[1], valid[1]);
+    const names = train[1] < valid[1] ? ["training", "validation"] : ["validation", "training"];
+    const low = Math.max(train[1], valid[1]);
     const y1 = Math.max(top, Math.min(train[1], valid[1]) - 11), y2 = Math.min(bottom, low + 22);
-    const names = [[above, Math.min(y1, y2 - 18)], [above === "training" ? "validation" : "training", Math.max(y2, y1 + 18)]];
-    for (const [name, y] of names) {
-      svg.append(makeSvg("text", { class: "end", x: train[0] + 4, y, "text-anchor": "end" }, name));
-    }
+    [Math.min(y1, y2 - 18), Math.max(y2, y1 + 18)].forEach((y, i) =>
+      svg.append(makeSvg("text", { class: "end", x: train[0] + 4, y, "text-anchor": "end" }, names[i])));
   }
 }

@@ -4,6 +4,7 @@ import base64
 import numpy as np
 
 from xorlab import data, look
+from xorlab.playground import clouds
 from xorlab.playground import state as states
 
 CODES = 256         # of one input
@@ -29,10 +30,11 @@ def png(state: dict) -> tuple[str, dict]:
 def counts(state: dict) -> dict:
     """Return what a playground says in numbers.
 
-    points, right, right_int8 : how many there are to learn, and how many float and int8 get right.
+    points, right, right_int8 : how many there are, those held back with them, and how many float and int8 get right.
     changed : how many of the 65,536 inputs int8 puts into another class.  These two are None without an int8 form.
     """
-    (x, y), codes = states.points(state), states.codes(state)
+    x, y, held_x, held_y = clouds.points(state["data"])
+    x, y, codes = np.concatenate([x, held_x]), np.concatenate([y, held_y]), states.codes(state)
     said = {"points": len(y), "right": _right(states.outputs(state, x), y), "right_int8": None, "changed": None}
     if codes is not None:
         nearest = np.rint(np.clip(x, 0, 1) * (CODES - 1)).astype(int) @ [CODES, 1]

@@ -200,7 +200,7 @@ export function readCsv(text) {
   if (!rows.length) throw new Error("the file has no rows; a row is a point: x1, x2, label");
   const cut = [";", "\t", ","].find((sign) => rows[0][0].includes(sign)) ?? /\s+/;
   const fields = rows.map(([row, at]) => [row.split(cut).map((field) => (
-    field.trim().replace(/^"(.*)"$/, "$1").replace(cut === "," ? "" : ",", "."))), at]);
+    field.trim().replace(/^"(.*)"$/, "$1").replace(cut === "," ? /(?!)/ : ",", "."))), at]);
   if (!fields[0][0].some((field) => NUMBER.test(field))) fields.shift();
   if (!fields.length) throw new Error("the file has names of columns and no rows; a row is a point: x1, x2, label");
   if (fields.length > MOST_POINTS) {

@@ -10,7 +10,7 @@ export const styleSheet = look => `
 [data-jp-theme-light="true"] .xor-playground { color-scheme: light; }
 [data-jp-theme-light="false"] .xor-playground { color-scheme: dark; }
 .xor-playground {
-  ${pairs("", look.plain)} ${pairs("form-", look.forms)} ${pairs("opt-", look.optimizers)}
+  ${pairs("", look.plain)} ${pairs("opt-", look.optimizers)}
   --wash: light-dark(#f4f4f1, #1f242c); --zero: light-dark(#2166ac, #7db4ee); --one: light-dark(#b2182b, #ff8a80);
   --here: light-dark(#1b2e9d, #8c9fff); --on: light-dark(#e4e7fb, #2b3357); --warn: light-dark(#fff3c4, #443c17);
   --attend: ${look.attend};
@@ -20,7 +20,8 @@ export const styleSheet = look => `
   & [hidden] { display: none !important; }
   & :focus-visible { outline: 3px solid var(--here); outline-offset: 2px; }
   & p, & h3, & fieldset, & figure { margin: 0; padding: 0; border: 0; color: inherit; font: inherit; min-width: 0; }
-  & .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+  & .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+    white-space: nowrap; }
   & button, & select, & input, & textarea, & summary { font: inherit; font-size: 15px; color: var(--ink); margin: 0;
     letter-spacing: normal; text-transform: none; }
   & button, & select, & input:not([type=radio]), & textarea { border: 1.5px solid var(--edge); border-radius: 6px;
@@ -48,20 +49,25 @@ export const styleSheet = look => `
     font-variant-numeric: tabular-nums; }
   & .field { display: flex; justify-content: space-between; align-items: center; gap: 8px; max-width: 420px; }
   & .field > label, & .field > span { color: var(--quiet); font-size: 15px; }
-  & .field > label { white-space: nowrap; } & .field > select { flex: 0 1 auto; } & .field > input { width: 86px; flex: 0 1 auto; text-align: right; }
-  & .field.long { display: grid; gap: 3px; justify-content: stretch; } & .field.long > * { width: 100%; max-width: none; }
+  & .field > label { white-space: nowrap; } & .field > select { flex: 0 1 auto; } & .field > input { width: 86px;
+    flex: 0 1 auto; text-align: right; }
+  & .field.long { display: grid; gap: 3px; justify-content: stretch; } & .field.long > * { width: 100%;
+    max-width: none; }
   & .chips { display: flex; }
   & .chips label { position: relative; font-size: 15px; color: var(--ink); cursor: pointer; }
   & .chips input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; width: 100%; height: 100%; }
   & .chips span { display: block; border: 1.5px solid var(--edge); padding: 2px 8px; margin-left: -1.5px; }
   & .chips label:first-child span { border-radius: 6px 0 0 6px; margin-left: 0; }
   & .chips label:last-child span { border-radius: 0 6px 6px 0; }
-  & .chips input:checked + span { background: var(--on); border-color: var(--here); font-weight: 700; position: relative; }
+  & .chips input:checked + span { background: var(--on); border-color: var(--here); font-weight: 700;
+    position: relative; }
   & .chips input:focus-visible + span { outline: 3px solid var(--here); outline-offset: 2px; }
   & details { border-top: 1.5px solid var(--line); } & details:last-child { border-bottom: 1.5px solid var(--line); }
-  & summary { display: flex; flex-wrap: wrap; gap: 0 8px; padding: 6px 0; cursor: pointer; list-style: none; align-items: baseline; }
+  & summary { display: flex; flex-wrap: wrap; gap: 0 8px; padding: 6px 0; cursor: pointer; list-style: none;
+    align-items: baseline; }
   & summary::-webkit-details-marker { display: none; }
-  & summary::before { content: "+"; width: 12px; flex: none; font-weight: 700; color: var(--quiet); text-align: center; }
+  & summary::before { content: "+"; width: 12px; flex: none; font-weight: 700; color: var(--quiet);
+    text-align: center; }
   & details[open] > summary::before { content: "−"; }
   & summary b { font-weight: 700; flex: none; }
   & summary span { color: var(--quiet); margin-left: auto; }
@@ -80,27 +86,35 @@ export const styleSheet = look => `
   & .edge.one { stroke: var(--one); } & .edge.zero { stroke: var(--zero); }
   & .entry { fill: var(--wash); stroke: var(--ink); stroke-width: 1.5; }
   & svg text.name { fill: var(--ink); font-weight: 700; text-anchor: middle; font-size: 16px; }
-  & .unit { position: absolute; transform: translate(-50%, -50%); padding: 0; border: 0; background: none; border-radius: 3px;
+  & .unit { position: absolute; transform: translate(-50%, -50%); padding: 0; border: 0; background: none;
+    border-radius: 3px;
     min-height: 0; }
-  & .unit canvas { width: 100%; height: 100%; border: 1.5px solid var(--ink); border-radius: 3px; background: var(--wash); }
+  & .unit canvas { width: 100%; height: 100%; border: 1.5px solid var(--ink); border-radius: 3px;
+    background: var(--wash); }
   & .unit[aria-pressed=true] { outline: 3px solid var(--here); outline-offset: 2px; }
-  & .number { position: absolute; transform: translate(-50%, -50%); white-space: nowrap; font-size: 15px; line-height: 20px;
-    padding: 0 2px; border-radius: 5px; background: var(--paper); font-variant-numeric: tabular-nums; touch-action: none;
+  & .number { position: absolute; transform: translate(-50%, -50%); white-space: nowrap; font-size: 15px;
+    line-height: 18px;
+    padding: 0 2px; border-radius: 5px; background: var(--paper); font-variant-numeric: tabular-nums;
+      touch-action: none;
     user-select: none; cursor: ns-resize; border: 1px solid transparent; }
   & .number:hover:not([aria-readonly=true]) { border-color: var(--here); }
   & .number[aria-readonly=true] { cursor: default; }
   & .number.weight { font-weight: 700; } & .number.one { color: var(--one); } & .number.zero { color: var(--zero); }
-  & .number.last { transform: translateY(-50%); left: auto !important; right: 2px; min-width: 86px; text-align: center; }
+  & .number.bare { font-style: italic; } & .number.last { transform: translateY(-50%); left: auto !important;
+    right: 2px; min-width: 86px; text-align: center; }
   & input.typing { position: absolute; transform: translate(-50%, -50%); width: 92px; z-index: 3; text-align: center; }
-  & .unit[data-dead]:not([data-dead=""])::after { content: attr(data-dead); position: absolute; inset: 0; display: grid; place-content: center; font-size: 15px;
+  & .unit[data-dead]:not([data-dead=""])::after { content: attr(data-dead); position: absolute; inset: 0;
+    display: grid; place-content: center; font-size: 15px;
     color: #1c1c1c; }
 
   & .plane { position: relative; width: 256px; height: 256px; }
   & .plane canvas { width: 256px; height: 256px; image-rendering: pixelated; touch-action: pan-y; cursor: crosshair; }
   & .plane svg { position: absolute; inset: 0; width: 256px; height: 256px; pointer-events: none; overflow: hidden; }
   & .window { fill: none; stroke: #1c1c1c; stroke-width: 2; } & .window.halo { stroke: #fff; stroke-width: 4; }
-  & .zeros { fill: #fff; stroke: #1c1c1c; stroke-width: 2; } & .crosses { stroke: #1c1c1c; stroke-width: 3.5; fill: none; }
+  & .zeros { fill: #fff; stroke: #1c1c1c; stroke-width: 2; } & .crosses { stroke: #1c1c1c; stroke-width: 3.5;
+    fill: none; }
   & .crosses.halo { stroke: #fff; stroke-width: 7; } & .wrong { fill: var(--attend); stroke: #1c1c1c; stroke-width: 2; }
+  & .many .zeros { stroke-width: 1.5; } & .many .crosses { stroke-width: 2; } & .many .halo { stroke-width: 4; }
   & .few { stroke: #fff; stroke-width: 1; } & .few.up { fill: var(--higher); } & .few.down { fill: var(--lower); }
   & .empty { position: absolute; inset: 0; display: grid; place-content: center; text-align: center; padding: 12px;
     background: var(--wash); color: var(--ink); font-size: 15px; }
@@ -108,14 +122,17 @@ export const styleSheet = look => `
   & .key { display: flex; gap: 6px; align-items: center; font-size: 15px; line-height: 19px; color: var(--quiet);
     white-space: nowrap; margin-top: 3px; height: 19px; overflow: hidden; }
   & .bar { flex: 1; min-width: 24px; max-width: 100px; height: 12px; border-radius: 2px; }
-  & .bar.output { background: ${gradient(look.output)}; } & .bar.difference { background: ${gradient(look.difference)}; }
+  & .bar.output { background: ${gradient(look.output)}; }
+  & .bar.difference { background: ${gradient(look.difference)}; }
 
   & .curve .grid { stroke: var(--line); opacity: 0.6; } & .curve .solved { stroke: var(--ink); stroke-dasharray: 5 4; }
   & .curve path { fill: none; stroke: var(--pen); stroke-width: 3; stroke-linejoin: round; }
-  & .curve path.valid { stroke-dasharray: 3 4; } & .curve circle { fill: var(--pen); stroke: var(--paper); stroke-width: 2; }
+  & .curve path.valid { stroke-dasharray: 3 4; } & .curve circle { fill: var(--pen); stroke: var(--paper);
+    stroke-width: 2; }
   & .curve text.end { fill: var(--pen); font-weight: 700; paint-order: stroke; stroke: var(--paper); stroke-width: 4; }
 
-  & .status { background: var(--wash); border-left: 6px solid var(--here); border-radius: 4px; padding: 6px 14px; display: grid;
+  & .status { background: var(--wash); border-left: 6px solid var(--here); border-radius: 4px; padding: 6px 14px;
+    display: grid;
     gap: 2px; }
   & .say { font-size: 18px; font-weight: 700; min-height: 23px; } & .about { font-size: 16px; }
   & .status.problem { background: var(--warn); border-color: light-dark(#8a5a00, #ffd54a); }
@@ -135,7 +152,8 @@ export const styleSheet = look => `
   }
   @container (min-width: 1200px) {
     & .play { grid-template-columns: 232px minmax(0, 1fr) 524px; gap: 8px 20px; padding: 10px 14px;
-      grid-template-rows: auto 1fr auto; grid-template-areas: "controls net maps" "controls loss maps" "status status status"; }
+      grid-template-rows: auto 1fr auto;
+        grid-template-areas: "controls net maps" "controls loss maps" "status status status"; }
     & .maps { display: grid; grid-template-columns: 256px 256px; align-content: space-between; }
     & .float, & .int8, & .difference, & .lens { grid-area: auto; }
   }
@@ -145,7 +163,8 @@ export const styleSheet = look => `
   &.small .buttons { width: 230px; }
   &.small .float, &.small .int8, &.small .difference { grid-area: auto; }
   @container (min-width: 1100px) {
-    &.small .play { grid-template-columns: minmax(0, 1fr) auto; padding: 8px; gap: 10px 14px; grid-template-rows: auto auto auto;
+    &.small .play { grid-template-columns: minmax(0, 1fr) auto; padding: 8px; gap: 10px 14px;
+      grid-template-rows: auto auto auto;
       grid-template-areas: "controls controls" "net maps" "status status"; }
     &.small .maps { grid-template-columns: 256px 256px 256px; gap: 8px; align-content: start; }
   }

@@ -15,15 +15,16 @@ const SAY_MS = 3000;            // a screen reader needs time to finish
 const CALM_MS = 1000;           // between frames where motion is to be reduced
 const HASH = "#state=";
 const WELCOME = "Press play, or take a step. Change any number, and watch what every input gets, all 65,536 of them.";
-const OWN = "Click on the float map to place a point, or on a point to remove it. By key: move the lens there, then press 0, 1 or Delete.";
-const MARKS = "○ is a point of class 0, × of class 1, on yellow where the answer is wrong.";
+const OWN = "Click on the float map to place a point, or on a point to remove it. "
+  + "By key: move the lens there, then press 0, 1 or Delete.";
+const MARKS = "○ class 0, × class 1, on yellow if wrong.";
 
 const key = (...content) => make("div", { class: "key" }, ...content);
 
 class Playground {
   constructor(model, el) {
-    Object.assign(this, { model, el, at: [60, 56], playing: false, problem: null, stopped: false, shape: model.get("shape") ?? "full" });
-    this.small = this.shape === "small";
+    Object.assign(this, { model, el, at: [60, 56], playing: false, problem: null, sent: [] });
+    this.small = model.get("shape") === "small";
     this.unhook = [];
     this.bench = this.firstBench();
     this.painter = new Painter(LOOK);
@@ -54,8 +55,7 @@ class Playground {
     el.classList.add("xor-playground");
     el.classList.toggle("small", small);
     el.dataset.lmSuppressShortcuts = "true";        // JupyterLab's own, which listen before any element does
-    this.controls = new Controls(this, { presets: PRESETS, kernel: Boolean(this.model.get("kernel")), small,
-      open: el.clientWidth >= 930 ? "training" : null });
+    this.controls = new Controls(this, { presets: PRESETS, kernel: Boolean(this.model.get("kernel")), small });
     this.planes = { float: new Plane("float", "float"), int8: new Plane("int8", "int8"),
                     difference: new Plane("difference", "int8\u2009−\u2009float") };
     this.lensOf = this.planes.difference;
@@ -85,8 +85,8 @@ class Playground {
       "data-playground": `show-${words}`, change: () => this.showCodes(codes) }), make("span", {}, words));
     const chips = make("div", { class: "chips", role: "radiogroup", "aria-label": "numbers of the network" },
                        chip("real", false), chip("codes", true));
-    return make("section", { class: "net", "aria-label": "network" }, make("div", { class: "head" }, make("h3", {}, "network"),
-      key("towards 0", make("i", { class: "bar output" }), "1"), chips), this.net.root);
+    return make("section", { class: "net", "aria-label": "network" }, make("div", { class: "head" },
+      make("h3", {}, "network"), key("towards 0", make("i", { class: "bar output" }), "1"), chips), this.net.root);
   }
 
   lossPanel() {
@@ -99,7 +99,8 @@ class Playground {
     const { float, int8, difference } = this.planes;
     this.reach = key();
     difference.root.append(this.reach);
-    const maps = make("section", { class: "maps", "aria-label": "every input" }, float.root, int8.root, difference.root);
+    const maps = make("section", { class: "maps", "aria-label": "every input" },
+                      float.root, int8.root, difference.root);
     if (this.small) return maps;
     this.lens = make("canvas", { width: 256, height: 256, role: "img", "data-playground": "lens" });
     this.where = make("span", { class: "quiet" });
@@ -142,7 +143,8 @@ class Playground {
     this.on(canvas, "pointermove", look);
     this.on(canvas, "pointerdown", event => {
       look(event);
-      if (plane === this.planes.float && !event.button) this.place(event.shiftKey ? 1 - this.controls.next : this.controls.next);
+      const { next } = this.controls;
+      if (plane === this.planes.float && !event.button) this.place(event.shiftKey ? 1 - next : next);
     });
     this.on(canvas, "focus", () => this.lookAt(plane, this.at));
     this.on(canvas, "keydown", event => this.mapKey(event, plane));
@@ -157,7 +159,8 @@ class Playground {
   lay() {
     const full = this.el.clientWidth;
     this.laid = this.net.root.clientWidth;
-    this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 320);
+    if (this.laid && !this.opened) this.opened = this.controls.open(full >= 930);
+    this.net.lay(this.bench, this.laid || 480, this.small ? 276 : full >= 1200 ? 384 : full >= 930 ? 330 : 350);
     this.drawUnits();
     this.drawCurve();
   }
@@ -258,7 +261,8 @@ class Playground {
   typed(text, what, use) { this.attempt(() => use(typedNumber(text, what))); }
 
   whyNotEditable() {
-    return this.playing ? "Pause first, then change a number." : this.inCodes ? "Codes follow from the real numbers; show those to change one." : null;
+    if (this.playing) return "Pause first, then change a number.";
+    return this.inCodes ? "Codes follow from the real numbers; show those to change one." : null;
   }
 
   showCodes(codes) {
@@ -267,7 +271,7 @@ class Playground {
   }
 
   mapKey(event, plane) {
-    const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }, move = moves[event.key];
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (move) {
       event.preventDefault();
       const far = event.shiftKey ? 16 : 1;
@@ -309,10 +313,14 @@ class Playground {
 
   pause() {
     if (!this.playing) return;
+    this.halt();
+    this.settled();
+  }
+
+  halt() {
     this.playing = false;
     cancelAnimationFrame(this.frameId);
     clearTimeout(this.calmId);
-    this.settled();
   }
 
   reset() {
@@ -347,8 +355,9 @@ class Playground {
 
   // What a frame may draw, each at its own pace: [least milliseconds between two, how].
   parts() {
-    return [[0, () => this.drawSurface()], [40, () => this.drawUnits()], [90, () => this.drawRounded()], [70, () => this.net.update()],
-            [70, () => this.drawCurve()]].map(([every, draw]) => ({ every, draw, last: 0, cost: 1 }));
+    return [[0, () => this.drawSurface()], [40, () => this.drawUnits()], [90, () => this.drawRounded()],
+            [70, () => this.net.update()], [70, () => this.drawCurve()]]
+      .map(([every, draw]) => ({ every, draw, last: 0, cost: 1 }));
   }
 
   // Draw what is due, the most overdue first, as long as the frame has time. What costs much comes seldom.
@@ -417,17 +426,17 @@ class Playground {
     this.changed.textContent = `${count(bench.changed)} change class`;
     this.changed.hidden = Boolean(other);
     this.differing.textContent = other ? `${count(bench.differing)} differ` : "";
-    this.reach.replaceChildren(`${other ? RULE_NAMES[other] : "lower"} −${reach}`, make("i", { class: "bar difference" }),
-                               `+${reach}${other ? "" : " higher"}`);
+    this.reach.replaceChildren(`${other ? RULE_NAMES[other] : "lower"} −${reach}`,
+                               make("i", { class: "bar difference" }), `+${reach}${other ? "" : " higher"}`);
   }
 
   describeMaps() {
-    const how = "Arrow keys move the lens.", { float, int8, difference } = this.planes, { other, rule } = this.bench.settings;
+    const { float, int8, difference } = this.planes, { other, rule } = this.bench.settings;
     const words = [[float, `float outputs of all inputs, ${float.fact.textContent} right`],
                    [int8, `int8 outputs, ${int8.fact.textContent} right`],
                    [difference, other ? `${RULE_NAMES[other]} minus ${RULE_NAMES[rule]}, ${this.differing.textContent}`
                      : `int8 minus float, ${this.changed.textContent}`]];
-    for (const [plane, label] of words) plane.canvas.setAttribute("aria-label", `${label}. ${how}`);
+    for (const [plane, label] of words) plane.canvas.setAttribute("aria-label", `${label}. Arrow keys move the lens.`);
   }
 
   drawLens() {
@@ -480,7 +489,7 @@ class Playground {
 
   later(name, action, wait) {
     clearTimeout(this[name]);
-    this[name] = setTimeout(() => !this.stopped && action(), wait);
+    this[name] = setTimeout(action, wait);
   }
 
   // The state, to the kernel and to the page's address
@@ -490,20 +499,18 @@ class Playground {
   publish() {
     const state = this.state();
     this.published = performance.now();
-    this.sent = JSON.stringify(state);
+    this.sent = [...this.sent.slice(-7), JSON.stringify(complete(state))];
     this.model.set("state", state);
     this.model.save_changes();
     if (this.model.get("address")) writeHash(state);
   }
 
+  // A state that this page sent a moment ago may come back; it is no news.
   takeOver(given) {
-    if (JSON.stringify(given) === this.sent) return;
-    const wasPlaying = this.playing;
-    this.playing = false;
-    cancelAnimationFrame(this.frameId);
-    clearTimeout(this.calmId);
+    if (!this.attempt(() => complete(given)) || this.sent.includes(JSON.stringify(complete(given)))) return;
+    this.halt();
     this.take(given);
-    if (this.problem ? wasPlaying : this.bench.settings.playing) this.play();
+    if (this.bench.settings.playing) this.play();
   }
 
   readAddress() {
@@ -555,10 +562,8 @@ class Playground {
   }
 
   stop() {
-    this.stopped = true;
-    this.playing = false;
-    cancelAnimationFrame(this.frameId);
-    for (const timer of [this.calmId, this.sayLens]) clearTimeout(timer);
+    this.halt();
+    clearTimeout(this.sayLens);
     for (const undo of this.unhook) undo();
   }
 }
@@ -576,7 +581,8 @@ function readHash() {
     if (!location.hash.startsWith(HASH)) throw new Error("it begins differently");
     return JSON.parse(decodeURIComponent(location.hash.slice(HASH.length)));
   } catch {
-    throw new Error(`What follows # in the address is no state of a playground; it begins with ${HASH} where it is one.`);
+    throw new Error("What follows # in the address is no state of a playground; "
+      + `it begins with ${HASH} where it is one.`);
   }
 }
 

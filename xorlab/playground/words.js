@@ -64,6 +64,7 @@ export function inWords(bench, verdicts) {
   if (bench.unquantizable) return `${parts.join(", ")}. ${asSentence(bench.unquantizable)}`;
   parts.push(`int8 gets ${rightWords(bench, verdicts, "int8")}`, `${count(bench.changed)} inputs change class`);
   const { rule, other } = bench.settings;
-  if (other) parts.push(`${count(bench.differing)} answers differ between ${RULE_NAMES[rule]} and ${RULE_NAMES[other]}`);
+  const both = `${RULE_NAMES[rule]} and ${RULE_NAMES[other]}`;
+  if (other) parts.push(`${count(bench.differing)} answers differ between ${both}`);
   return parts.join(", ");
 }

@@ -2,6 +2,12 @@
 // with a stand-in for JupyterLab's model; until it runs, on paper, and where scripts do not run, its picture shows.
 "use strict";
 
+// What a page hands down, such as the spacing of its letters, ends here; light or dark goes on. A room reads a slide from
+// afar: no letter there is under 17 pixels.
+const STYLES = `.edge { all: initial; display: block; color-scheme: inherit; }
+  .xor-playground.small :is(button, label, label > span, h3, svg text, .number, .quiet, .key, .empty, .about,
+  .time span) { font-size: 17px; }`;
+
 function modelOf(values) {
   const listeners = new Map();
   const of = name => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
@@ -18,25 +24,22 @@ function modelOf(values) {
   };
 }
 
-// A playground that cannot be seen, on another slide or far up the page, would only warm the room.
-const unseen = new IntersectionObserver(entries => {
-  for (const { target, isIntersecting } of entries) {
-    const state = target.el.playground?.state();
-    if (!isIntersecting && state?.playing) target.model.set("state", { ...state, playing: false });
-  }
-});
-
 function revive(place, render) {
-  const el = document.createElement("div");
+  const [el, edge, styles] = ["div", "div", "style"].map(name => document.createElement(name));
+  edge.className = "edge";
+  edge.append(el);
+  styles.textContent = STYLES;
   const host = place.querySelector(".live");
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-  shadow.replaceChildren(el);
+  shadow.replaceChildren(styles, edge);
   const { state, shape, address } = JSON.parse(place.querySelector("script").textContent);
-  const model = modelOf({ state, shape, address, kernel: false });
-  render({ model, el });
-  place.classList.add("runs");
-  Object.assign(host, { el, model });
-  unseen.observe(host);
+  place.classList.add("runs");              // first, so that it is laid out in the room it has
+  try {
+    render({ model: modelOf({ state, shape, address, kernel: false }), el });
+  } catch (problem) {
+    place.classList.remove("runs");
+    throw problem;
+  }
 }
 
 const source = document.getElementById("playground-module").textContent;
