@@ -1,8 +1,8 @@
-"""Codes on a line: where a real number goes when it is quantized."""
+"""Codes on a line: where a real number goes when it is quantized, and many weights at once."""
 import numpy as np
 
 from xorlab import look
-from xorlab.plots.paper import canvas, describe
+from xorlab.plots.paper import PAGE, canvas, describe, fact
 
 
 def ruler(affine, real, ax=None):
@@ -48,3 +48,40 @@ def ruler(affine, real, ax=None):
             va="center", bbox={"facecolor": look.ATTEND_WASH, "edgecolor": "none", "boxstyle": "round,pad=0.45"})
     describe(ax, f"A line with the codes around {real:g}: {words}, {back:.4f}; one step is {step:.4f}.")
     return ax
+
+
+def weight_codes(weights, limits, *, height=270):
+    """Draw how many weights each code gets, a panel for each number of bits; return the axes.
+
+    weights : an array.  limits : {bits: limit}, 2 to 8 bits and the real number that the largest code means. Codes go
+        from -(2**(bits - 1) - 1) to 2**(bits - 1) - 1; a weight beyond the limit gets the last one.
+    Raises ValueError for other bits and for a limit that is not above 0.
+
+    >>> axes = plots.weight_codes(w, {8: 8, 4: 3.3})
+    """
+    weights = np.asarray(weights, float).ravel()
+    for bits, limit in limits.items():
+        if bits not in range(2, 9) or not isinstance(limit, (int, float, np.number)) or not 0 < limit < np.inf:
+            raise ValueError("weight_codes draws limits above 0 for 2 to 8 bits, {bits: limit}; got "
+                             f"{{{bits!r}: {limit!r}}}")
+    figure, axes = canvas(PAGE, height, 1, len(limits), squeeze=False)
+    far = weights[np.abs(weights).argmax()]
+    reach = 1.08 * np.abs(weights).max()
+    for ax, (bits, limit) in zip(axes[0], limits.items(), strict=True):
+        largest = 2 ** (bits - 1) - 1
+        step = limit / largest
+        codes = np.clip(np.rint(weights / step), -largest, largest)
+        counts = np.array([np.sum(codes == code) for code in range(-largest, largest + 1)])
+        zero, lost = np.mean(codes == 0), np.mean((codes * step - weights) ** 2)
+        ax.bar(np.arange(-largest, largest + 1) * step, counts, width=min(0.8 * step, 0.05 * reach) if bits < 7 else step,
+               color=look.FORMS["int8"][0])
+        lands = np.clip(np.rint(far / step), -largest, largest) * step
+        ax.annotate(f"{far:.3g} becomes {lands:.3g}", (lands, 0.02 * counts.max()), (reach, 0.4 * counts.max()),
+                    ha="right", va="bottom", arrowprops={"arrowstyle": "-|>", "color": look.INK[0]})
+        ax.set(title=f"{bits} bits, limit {limit:g}", xlabel="weight", xlim=(-reach / 2, reach), ylim=(0, None))
+        fact(ax, f"{100 * zero:.3g} % become 0; error {lost:.2g}")
+        describe(ax, f"Histogram of {len(weights):,} weights on {2 * largest + 1} codes, {bits} bits, limit {limit:g}: "
+                     f"{100 * zero:.3g} % become 0, the largest, {far:.3g}, becomes {lands:.3g}; mean squared error "
+                     f"{lost:.2g}.")
+    axes[0, 0].set_ylabel("weights")
+    return axes[0]
