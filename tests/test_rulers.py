@@ -1,4 +1,5 @@
-"""plots.ruler: the code that a number gets, as a picture says it."""
+"""plots.ruler and weight_codes: the codes that numbers get, as pictures say it."""
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
@@ -30,3 +31,25 @@ def test_a_ruler_lights_the_code_that_a_number_gets_among_its_neighbours(real, w
 def test_a_number_far_beyond_the_codes_gets_a_sentence():
     with pytest.raises(ValueError, match="got 1.2, which becomes 1"):
         plots.ruler(INPUT, 1.2)
+
+
+def drawn(ax):
+    """Return {real number: weights} of a panel's bars."""
+    return {round(bar.get_x() + bar.get_width() / 2, 6): bar.get_height() for bar in ax.patches if bar.get_height()}
+
+
+def test_weights_stand_on_the_nearest_code_and_beyond_the_limit_on_the_last():
+    weights = np.array([0.0, 0.2, -0.6, 0.9, 5.0])
+    tight, wide = plots.weight_codes(weights, {2: 1, 3: 6})
+    assert drawn(tight) == {-1: 1, 0: 2, 1: 2}                   # 3 codes, 1 apart
+    assert drawn(wide) == {0: 4, 4: 1}                           # 7 codes, 2 apart: 5 is a tie, and goes to the even one
+    lost = np.mean((np.array([0, 0, -1, 1, 1]) - weights) ** 2)
+    said = " ".join(text.get_text() for text in tight.texts)
+    assert "5 becomes 1" in said and "40 % become 0" in said and f"error {lost:.2g}" in said
+    assert "5 weights on 3 codes" in tight.figure.alt_text and "5 weights on 7 codes" in tight.figure.alt_text
+
+
+@pytest.mark.parametrize("limits", [{1: 1}, {9: 1}, {8: 0}, {8: -1}, {8: float("nan")}, {4: "3"}])
+def test_limits_that_are_none_get_a_sentence(limits):
+    with pytest.raises(ValueError, match="limits above 0 for 2 to 8 bits"):
+        plots.weight_codes(np.ones(3), limits)

@@ -44,6 +44,7 @@ TRANSFER = ("cell-39", "cell-40", "cell-41", "cell-43", "centred-leads", "cell-4
 # every net on every processor, whatever the lesson's net; and the same again for speed
 SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
 KERAS_02 = ("cell-31", "keras-net", "cell-33", "keras-apart", "cell-33a", "cell-35e")    # TensorFlow loads slowly
+DIGITS_05 = ("real-code", "real-table", "real-spread")          # trains three networks
 SHORT_03 = {
     "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
     "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
@@ -137,13 +138,18 @@ CHANGES = {
     ),
 
     "05": (
-        Change("a ReLU net", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"'},
+        Change("a ReLU net, and one that reads digits", {'NAME = "sigmoid-2-3-1"': 'NAME = "relu-2-4-1"',
+                                                         "range(3)": "range(1)"},
                skip=("cell-38", "cell-39", "cell-40", "cell-43c", "cell-43d")),
-        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
+        Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}, skip=DIGITS_05),
         Change("the badly calibrated file", {'models.reference_file(NAME, "int8.tflite")': (
-            'models.reference_file(NAME, "int8-middle.tflite")')}),
+            'models.reference_file(NAME, "int8-middle.tflite")')}, skip=DIGITS_05),
         Change("the uint8 file", {'models.reference_file(NAME, "int8.tflite")': (
-            'models.reference_file(NAME, "uint8.tflite")')}),
+            'models.reference_file(NAME, "uint8.tflite")')}, skip=DIGITS_05),
+        Change("other weights, limits and ranges", {
+            "normal(0, 1, 1_000), 8)": "normal(0, 3, 100), -50)", "(1, 0.9, 0.7)": "(2, 0.5, 0.1)",
+            "{8: 8, 4: 3.3, 2: 1.2}": "{3: 100, 6: 0.001}", "(8, 7, 4, 3, 2)": "(6, 5)",
+        }, skip=DIGITS_05),
     ),
 
     "06": (

@@ -50,7 +50,7 @@ def ruler(affine, real, ax=None):
     return ax
 
 
-def weight_codes(weights, limits, *, height=270):
+def weight_codes(weights, limits, *, height=320):
     """Draw how many weights each code gets, a panel for each number of bits; return the axes.
 
     weights : an array.  limits : {bits: limit}, 2 to 8 bits and the real number that the largest code means. Codes go
@@ -73,8 +73,8 @@ def weight_codes(weights, limits, *, height=270):
         codes = np.clip(np.rint(weights / step), -largest, largest)
         counts = np.array([np.sum(codes == code) for code in range(-largest, largest + 1)])
         zero, lost = np.mean(codes == 0), np.mean((codes * step - weights) ** 2)
-        ax.bar(np.arange(-largest, largest + 1) * step, counts, width=min(0.8 * step, 0.05 * reach) if bits < 7 else step,
-               color=look.FORMS["int8"][0])
+        wide = step if bits >= 7 else min(0.8 * step, 0.05 * reach)
+        ax.bar(np.arange(-largest, largest + 1) * step, counts, width=wide, color=look.FORMS["int8"][0])
         lands = np.clip(np.rint(far / step), -largest, largest) * step
         ax.annotate(f"{far:.3g} becomes {lands:.3g}", (lands, 0.02 * counts.max()), (reach, 0.4 * counts.max()),
                     ha="right", va="bottom", arrowprops={"arrowstyle": "-|>", "color": look.INK[0]})
