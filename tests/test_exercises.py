@@ -14,11 +14,12 @@ import pytest
 
 import lab
 from tools import exercises as table
-from xorlab import exercises
+from xorlab import compare, data, exercises, models, predictors
 from xorlab.cli import main
-from xorlab.exercises import desk, judging, record
+from xorlab.exercises import desk, judging, lesson_00, record
 from xorlab.exercises.exercise import KINDS, Verdict, Wrong
 from xorlab.exercises.registry import EXERCISES
+from xorlab.integer import IntegerMLP
 
 EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 CHECKED = pytest.mark.parametrize("exercise", [e for e in EXERCISES.values() if e.kind != "predict"],
@@ -201,6 +202,14 @@ def test_an_odd_answer_gets_a_sentence_and_no_error(exercise):
         assert isinstance(said, Verdict) and not said.is_right
         assert "can't be judged" not in said.sentence, said
         assert " object at 0x" not in said.sentence
+
+
+@pytest.mark.parametrize(("net", "count"), [("sigmoid-2-3-1", lesson_00.DIFFERENT),
+                                            ("textbook-2-4-1", lesson_00.BY_HAND)])
+def test_the_first_exercise_knows_on_how_many_inputs_the_answers_differ(net, count):
+    pair = [predictors.from_integer(IntegerMLP.from_tflite(models.reference_file(net, "int8.tflite"), rule))
+            for rule in ("tflm", "reference")]
+    assert compare.agreement(*pair).differing == count and len(data.int8_inputs()) == lesson_00.ALL
 
 
 class Unspeakable:
