@@ -14,7 +14,7 @@ from tools import address, chromium, pages, pictures, roads, site, slides
 from xorlab import look
 
 LESSONS = pages.lessons([])
-FILES = [lesson.file for lesson in LESSONS] + ["index.html"]
+FILES = [lesson.file for lesson in LESSONS] + ["playground.html", "index.html"]
 README = pages.readme()
 
 
