@@ -42,7 +42,7 @@ def test_weights_stand_on_the_nearest_code_and_beyond_the_limit_on_the_last():
     weights = np.array([0.0, 0.2, -0.6, 0.9, 5.0])
     tight, wide = plots.weight_codes(weights, {2: 1, 3: 6})
     assert drawn(tight) == {-1: 1, 0: 2, 1: 2}                   # 3 codes, 1 apart
-    assert drawn(wide) == {0: 4, 4: 1}                           # 7 codes, 2 apart: 5 is a tie, and goes to the even one
+    assert drawn(wide) == {0: 4, 4: 1}                          # 7 codes, 2 apart: 5 is a tie, to the even one
     lost = np.mean((np.array([0, 0, -1, 1, 1]) - weights) ** 2)
     said = " ".join(text.get_text() for text in tight.texts)
     assert "5 becomes 1" in said and "40 % become 0" in said and f"error {lost:.2g}" in said
