@@ -186,3 +186,17 @@ def test_a_picture_of_measured_times_may_be_another_but_the_words_beside_it_may_
     assert not refresh.equal_outputs(other, stored, refresh.NbvalComparison())
     stored.metadata.tags = []
     assert not refresh.equal_outputs(new, stored, refresh.NbvalComparison())
+
+
+PLAYED = PICTURE.replace('"text/plain": "a square"', '"text/plain": "a square", playgrounds.MIME: {"seed": 1}, '
+                         'refresh.VIEW: {"model_id": str(id(png))}').replace(
+    "import base64, io", "import base64, io\nfrom tools import playgrounds, refresh")
+
+
+def test_a_playground_is_stored_as_picture_and_state_without_the_view_that_only_its_kernel_knows(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(refresh.lab.HERE))
+    path = write(tmp_path / "01-small.ipynb", PLAYED)
+    assert refresh.refresh(path)
+    output, = nbformat.read(path, as_version=4).cells[1].outputs
+    assert set(output.data) == {"image/png", "text/plain", "application/vnd.xorlab.playground+json"}
+    assert not refresh.refresh(path), "a second one changes nothing"
