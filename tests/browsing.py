@@ -15,7 +15,7 @@ def visit(browser, path, size=(1280, 720)):
     """Open a file; return the page, and the lists of its requests to others and of its complaints, which grow."""
     page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
     strangers, complaints = [], []
-    own = (path.parent.as_uri(), "data:")
+    own = (path.parent.as_uri(), "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(own) or strangers.append(request.url))
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -77,9 +77,14 @@ def barriers(page):
 
     The page is left with one element of each kind.
     """
+    page.evaluate(ONE_OF_A_KIND)
+    return barriers_everywhere(page)
+
+
+def barriers_everywhere(page):
+    """Return the same of every element there is, of a page that is small enough."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page.evaluate(ONE_OF_A_KIND)
     found = []
     for side, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=side)

@@ -1,5 +1,6 @@
 """A student's first minutes: `python3 lab.py`, a real JupyterLab in a real browser, lessons run from top to bottom."""
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -195,6 +196,92 @@ def drag(page, handle, pixels):
     page.mouse.down()
     page.mouse.move(x + pixels, y, steps=4)
     page.mouse.up()
+
+
+# Runs code in the notebook's kernel and gives what it prints; a new cell would do the same, slowly.
+IN_THE_KERNEL = """async code => {
+  const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code});
+  let printed = '';
+  future.onIOPub = ({header, content}) => {
+    if (header.msg_type === 'stream') printed += content.text;
+    if (header.msg_type === 'error') printed += `${content.ename}: ${content.evalue}`;
+  };
+  await future.done;
+  return printed.trim();
+}"""
+
+
+def test_a_playground_and_its_kernel_stay_in_step(server, lab, browser):
+    from xorlab.playground import picture
+    from xorlab.playground import state as states
+
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None,
+            "source": 'from xorlab.playground import Playground\nplay = Playground("stuck")\nplay'}
+    stored = lab.WORK / "playing.ipynb"
+    kernel_of = {"kernelspec": editions.read(FIRST)["metadata"]["kernelspec"]}
+    stored.write_text(json.dumps({"cells": [cell], "metadata": kernel_of, "nbformat": 4, "nbformat_minor": 5}))
+    url, _ = server
+    page, strangers, complaints = open_page(
+        browser, url.replace("/lab/tree/" + FIRST.name, "/lab/workspaces/play/tree/" + stored.name))
+    assert page.evaluate(RUN_ALL)["errors"] == []
+
+    def at(name):
+        return page.locator(f'.xor-playground [data-playground="{name}"]')
+
+    def kernel(code):
+        return page.evaluate(IN_THE_KERNEL, code)
+
+    def seen():
+        return page.evaluate("() => document.querySelector('.xor-playground').playground.state()")
+
+    def until(said, code):
+        """Wait until the kernel says this: what the page sends is under way for a moment."""
+        deadline = time.monotonic() + 10
+        while (now := kernel(code)) != said and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert now == said
+
+    def in_step():
+        until(json.dumps(states.complete(seen()), sort_keys=True),
+              "import json; print(json.dumps(play.state, sort_keys=True))")
+        counts = picture.counts(states.complete(seen()))
+        assert at("corners").inner_text() == f"{counts['right_int8']} of 4 corners"
+        if not seen()["other"]:
+            assert at("changed").inner_text() == f"{counts['changed']:,} change class"
+
+    at("play").wait_for()
+    in_step()
+    at("play").click()                                                      # the page plays, the kernel follows
+    page.wait_for_function("() => document.querySelector('.xor-playground').playground.state().epoch > 300")
+    until("True", "print(play.state['epoch'] > 0 and play.state['playing'])")
+    at("play").click()
+    in_step()
+    at("w-0-1-0").press("PageUp")                                           # a weight by key
+    in_step()
+    assert float(kernel("print(play.net.hidden.weight[1, 0].item())")) == pytest.approx(
+        seen()["weights"][0]["w"][1][0], rel=1e-6)
+    at("preset").select_option("lesson 05")
+    in_step()
+    assert kernel("print(play, play.state['preset'])") == "Playground('lesson 05') lesson 05"
+    kernel("play.set(rate=0.03, other=None, data='or')")                    # the kernel sets, the page shows
+    page.wait_for_function("() => document.querySelector('.xor-playground').playground.state().rate === 0.03")
+    in_step()
+    assert at("corners").inner_text() == "3 of 4 corners" and kernel("print(play.points[1].sum())") == "3.0"
+    assert kernel("play.set(rate=-1)").startswith("ValueError: rate must be")
+    at("group-take-away").locator("summary").click()
+    with page.expect_download() as download:                                # a file that only the kernel can make
+        at("take-pth").click()
+    assert download.value.suggested_filename == "xor.pth" and download.value.path().stat().st_size > 2000
+    at("play").click()                                                      # closed, it stops
+    page.evaluate("() => { window.left = document.querySelector('.xor-playground').playground; }")
+    page.evaluate("() => { const panel = window.jupyterapp.shell.currentWidget; return panel.context.save()"
+                  ".then(() => panel.close()); }")
+    page.wait_for_selector(".xor-playground", state="detached")
+    epoch = page.evaluate("() => window.left.state().epoch")
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => [window.left.state().epoch, window.left.state().playing]") == [epoch, False]
+    page.close()
+    assert (strangers, complaints) == ([], [])
 
 
 def is_stranger(url):

@@ -49,19 +49,23 @@ MEASURE = """({figureText}) => {
     const bytes = atob(image.src.split(',')[1].slice(0, 4000)), at = bytes.indexOf('pHYs') + 4;
     return at < 4 ? NaN : [0, 1, 2, 3].reduce((sum, i) => sum * 256 + bytes.charCodeAt(at + i), 0) * 0.0254;
   };
+  // with what stands in the shadow tree of a playground
+  const within = root => [...root.querySelectorAll(
+    ':not(aside, aside *, mjx-assistive-mml, mjx-assistive-mml *, style, script)')].flatMap(
+    element => element.shadowRoot ? [element, ...within(element.shadowRoot)] : [element]);
   return Reveal.getSlides().map((slide, i) => {
     Reveal.slide(i);
     const frame = slide.querySelector('.frame'), style = getComputedStyle(frame);
     const bounds = {right: 1280 - parseFloat(style.paddingRight), bottom: 720 - parseFloat(style.paddingBottom)};
     const box = [1280, 720, 0, 0];
     let smallest = Infinity, beyond = 0;
-    for (const element of frame.querySelectorAll(':not(aside, aside *, mjx-assistive-mml, mjx-assistive-mml *)')) {
+    for (const element of within(frame)) {
       const r = element.getBoundingClientRect(), name = element.tagName.toLowerCase();
-      if (r.width === 0 || r.height === 0) continue;
+      if (r.width <= 1 || r.height <= 1) continue;        // or for screen readers only
       const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
       if (own) {
         const svg = element.ownerSVGElement;
-        const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+        const scale = svg?.viewBox.baseVal?.width ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
         smallest = Math.min(smallest, parseFloat(getComputedStyle(element).fontSize) * scale);
       }
       if (element.closest('.foot')) continue;
@@ -71,7 +75,7 @@ MEASURE = """({figureText}) => {
         const shown = figureText * dots(element) / 72 * scale;
         smallest = Math.min(smallest, shown);
       }
-      if (own || ['img', 'svg', 'pre', 'li', 'table'].includes(name)) {
+      if (own || ['img', 'svg', 'pre', 'li', 'table', 'canvas'].includes(name)) {
         box[0] = Math.min(box[0], r.left); box[1] = Math.min(box[1], r.top);
         box[2] = Math.max(box[2], r.right); box[3] = Math.max(box[3], r.bottom);
         if (!element.closest('svg, mjx-container') || name === 'svg') {
@@ -81,7 +85,7 @@ MEASURE = """({figureText}) => {
       }
     }
     const prose = frame.cloneNode(true);
-    prose.querySelectorAll('pre, table, .foot, aside, svg, mjx-assistive-mml').forEach(part => part.remove());
+    prose.querySelectorAll('pre, table, .foot, aside, svg, script, mjx-assistive-mml').forEach(part => part.remove());
     const words = prose.textContent.split(/\\s+/).filter(word => /[\\p{L}\\p{N}]/u.test(word)).length;
     return {smallest, beyond, words, filled: (box[2] - box[0]) * (box[3] - box[1]) / (1280 * 720)};
   });

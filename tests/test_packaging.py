@@ -135,7 +135,7 @@ def test_a_module_imports_only_modules_before_it(module):
             assert set(named) <= {*before, *own}, f"{module} imports {', '.join(set(named) - set(before))}"
 
 
-@pytest.mark.parametrize("package", ["integer", "plots"])
+@pytest.mark.parametrize("package", ["integer", "plots", "playground"])
 def test_inside_a_package_modules_import_one_way_too(package):
     folder = ROOT / "xorlab" / package
     order = re.findall(r"^(\w+) : ", (folder / "__init__.py").read_text(), re.M)

@@ -20,7 +20,8 @@ pytest.importorskip("playwright", reason="Playwright brings the Node that runs t
 
 FOLDER = Path(__file__).resolve().parents[1] / "xorlab" / "playground"
 NAMES = {"net.js": "Net, Trainer, Twister, initialWeights, zeroWeights, meanLoss",
-         "int8.js": "RULES, changedClasses, classOf, differ, quantize", "points.js": "complete, makePoints, readCsv"}
+         "int8.js": "RULES, changedClasses, classOf, differ, quantize", "points.js": "complete, makePoints, readCsv",
+         "bench.js": "Bench"}
 HEAD = "\n".join(f'import {{ {names} }} from "{(FOLDER / file).as_uri()}";' for file, names in NAMES.items()) + """
 import fs from "node:fs";
 const given = JSON.parse(fs.readFileSync(0, "utf8"));
@@ -131,8 +132,9 @@ def test_epochs_of_every_optimizer_equal_pytorch_in_float64():
     """After one epoch and after five: a first step of Adam tells little of what Adam remembers."""
     rng, cases = np.random.default_rng(0), []
     x = rng.random((11, 2))
-    for optimizer, decay, loss, batch, hidden in product(
-            ("sgd", "momentum", "rmsprop", "adam", "adamw"), (0, 0.03), ("mse", "bce"), (0, 4), ((), (3,), (4, 3))):
+    for optimizer, (loss, decay), batch, hidden in product(
+            ("sgd", "momentum", "rmsprop", "adam", "adamw"), (("mse", 0), ("mse", 0.03), ("bce", 0.03)), (0, 4),
+            ((), (3,), (4, 3))):
         activation = ("sigmoid", "tanh", "relu")[len(cases) % 5 % 3]            # 5: or each shape had always the same
         cases.append({"layers": as_layers(models.MLP(hidden, activation, seed=len(cases)).double()),
                       "activation": activation, "x": x.tolist(), "y": data.xor(x).tolist(), "stops": [1, 5],
@@ -166,15 +168,38 @@ def trained_together(cases):
 
 def test_a_thousand_epochs_end_at_the_plateau_or_solution_where_pytorch_ends():
     x, y = (values.tolist() for values in data.corners())
-    ends = []
-    for activation, optimizer in (("sigmoid", "adam"), ("relu", "momentum")):
-        cases = [{"layers": as_layers(models.MLP(2, activation, seed=seed)), "activation": activation, "x": x, "y": y,
-                  "stops": [1000], "settings": {"optimizer": optimizer, "rate": 0.1, "loss": "mse"}}
-                 for seed in range(5)]
-        for made, loss in zip(in_node(TRAIN, cases), trained_together(cases), strict=True):
-            assert abs(made["made"][1][1] - loss) <= 1e-4 * loss + 1e-9, (activation, optimizer)
-            ends.append(loss)
-    assert min(ends) < training.SOLVED and sum(loss > 0.1 for loss in ends) >= 2, "none solves XOR, or none is stuck"
+    cases = [{"layers": as_layers(models.MLP(2, "relu", seed=seed)), "activation": "relu", "x": x, "y": y,
+              "stops": [1000], "settings": {"optimizer": "adam", "rate": 0.1, "loss": "mse"}} for seed in range(5)]
+    expected = trained_together(cases)
+    assert np.allclose([made["made"][1][1] for made in in_node(TRAIN, cases)], expected, rtol=1e-4)
+    assert min(expected) < training.SOLVED and sorted(np.round(expected, 2))[2:] == [0.17, 0.25, 0.25]
+
+
+def test_settings_changed_between_epochs_count_from_then_on():
+    """On the trainer itself, and by way of the playground's bench, without a new start."""
+    changed = in_node("""const change = { rate: 0.3, loss: "bce", batch: 3, weight_decay: 0.01 };
+    const { x, y } = makePoints(complete().data), net = new Net(initialWeights([3], "sigmoid", 1), "sigmoid");
+    const trainer = new Trainer(net, complete(), x, y), bench = new Bench({});
+    trainer.run(20);
+    Object.assign(trainer.settings, change);
+    trainer.run(20);
+    bench.run(20);
+    bench.change(change);
+    bench.run(20);
+    answer([net.layers, bench.layers, bench.loss - trainer.loss(x, y)]);""")
+    assert changed[0] == changed[1] and changed[2] == 0
+    x, y = (torch.from_numpy(values).double() for values in data.corners())
+    model = models.MLP(3, seed=1).double()
+    stepper, order = Optimizer("adam", 0.1).make(model.parameters()), torch.Generator().manual_seed(1)
+    for epoch in range(40):
+        if epoch == 20:
+            stepper.param_groups[0].update(lr=0.3, weight_decay=0.01)
+        for batch in population.batches(4, 3 if epoch >= 20 else None, order):
+            points, labels = (x, y) if batch is None else (x[batch], y[batch])
+            stepper.zero_grad()
+            training.LOSSES["bce" if epoch >= 20 else "mse"](model(points)[:, 0], labels).backward()
+            stepper.step()
+    assert np.allclose(flat(changed[0]), flat(as_layers(model)), rtol=1e-6)
 
 
 def test_a_loss_of_outputs_at_0_and_1_is_pytorchs():
@@ -312,17 +337,17 @@ def assert_codes_equal(nets, folder):
 def test_a_reference_nets_codes_are_integermlps_on_all_inputs(name, tmp_path):
     model = models.reference(name)
     nets = [{"layers": as_layers(model), "activation": model.activation, "bits": bits, "per": per}
-            for bits, per in [(8, "layer"), (8, "unit"), (5, "layer"), (4, "unit"), (3, "layer"), (2, "unit")]]
+            for bits, per in [(8, "layer"), (8, "unit"), (4, "layer"), (2, "unit")]]
     codes = assert_codes_equal(nets, tmp_path)
     assert (codes[0, 0] == IntegerMLP.from_torch(model).codes(data.int8_inputs())).all()
 
 
 def random_net(rng, k):
     """Return a net of whatever the playground can show: wide, deep, steep, dead, with ties, with extreme biases."""
-    hidden = [(), (1,), (2,), (3,), (3,), (3,), (4,), (8,), (4, 3), (3, 2, 2)][k % 10] if k % 20 else (8, 8, 8)
+    hidden = [(), (1,), (2,), (3,), (3,), (3,), (4,), (8,), (4, 3), (3, 2, 2)][k % 10] if k % 40 else (8, 8, 8)
     activation = ("sigmoid", "relu", "tanh")[int(rng.integers(3))]
     layers = as_layers(models.MLP(hidden, activation, seed=k))
-    kind = rng.choice(["scaled", "ties", "dead", "biased", "zero layer"], p=[0.3, 0.4, 0.1, 0.15, 0.05])
+    kind = rng.choice(["scaled", "ties", "dead", "biased", "zero layer"], p=[0.25, 0.5, 0.1, 0.1, 0.05])
     factor = 10 ** rng.uniform(-1, 1.3)
     for layer in layers:
         units, inputs = np.shape(layer["w"])
@@ -349,7 +374,7 @@ def test_200_random_nets_codes_are_integer_arithmetics_on_all_inputs(tmp_path):
     codes = assert_codes_equal([random_net(rng, k) for k in range(200)], tmp_path)
     for one, other in combinations(range(len(RULES)), 2):
         apart = (codes[:, one] != codes[:, other]).any(axis=1).sum()
-        assert apart >= 10, f"{RULES[one]} and {RULES[other]} differ on {apart} nets only: they tell little"
+        assert apart >= 15, f"{RULES[one]} and {RULES[other]} differ on {apart} nets only: they tell little"
 
 
 def test_a_trace_has_the_codes_and_sums_of_integermlps():
@@ -541,54 +566,21 @@ def test_no_json_makes_complete_throw_anything_but_a_sentence():
 
 # --- points
 
-def draws(seed):
-    """Return (uniform, normal): draws as the playground's Draws, on NumPy's Mersenne Twister."""
-    twister = np.random.RandomState(seed)._bit_generator
-
-    def uniform():
-        return int(twister.random_raw()) / 2**32
-
-    return uniform, lambda: sum([uniform() for _ in range(12)], start=-6.0)
-
-
-def cloud(name, noise, count, seed):
-    """Return a cloud's points [[x1, x2, label], ...] as the playground draws them."""
-    uniform, normal = draws(seed)
-    points = []
-    for i in range(count):
-        label, share = i % 2, noise
-        if name == "noisy":
-            x1, x2 = divmod(i % 4, 2)
-            label = int(x1 != x2)
-        elif name == "circle":
-            angle, u, share = 2 * np.pi * uniform(), uniform(), noise / 4
-            radius = 0.22 * np.sqrt(u) if label else 0.32 + 0.13 * u
-            x1, x2 = 0.5 + radius * np.cos(angle), 0.5 + radius * np.sin(angle)
-        elif name == "moons":
-            angle, side, share = np.pi * uniform(), (1, -1)[label], noise / 4
-            x1, x2 = (0.38, 0.62)[label] + 0.26 * np.cos(angle), (0.42, 0.58)[label] + side * 0.26 * np.sin(angle)
-        else:
-            along, share = uniform(), noise / 6
-            turn = 2.5 * np.pi * along + np.pi * label
-            x1, x2 = 0.5 + (0.04 + 0.42 * along) * np.cos(turn), 0.5 + (0.04 + 0.42 * along) * np.sin(turn)
-        point = np.abs([x1 + share * normal(), x2 + share * normal()])
-        points.append([*np.floor(np.where(point > 1, np.maximum(2 - point, 0), point) * 1e6 + 0.5) / 1e6, label])
-    return points
-
-
 @pytest.mark.parametrize("name", ["noisy", "circle", "moons", "spiral"])
-def test_a_cloud_is_drawn_from_its_seed_as_python_can(name):
+def test_a_cloud_lies_in_the_square_with_two_classes_alike_in_number_and_its_end_held_back(name):
+    """That its numbers are those that Python draws is tested beside Python's."""
     asked = [{"name": name, "noise": noise, "count": count, "seed": seed, "validation": share}
-             for noise, count, seed, share in ((0.1, 200, 0, 0.25), (0, 50, 1, 0), (0.5, 101, 2**32 - 1, 0.9))]
-    for data_, made in zip(asked, in_node("""answer(given.map((data) => {
-            const { x, y, validX, validY } = makePoints(complete({ data }).data);
-            return [[...x], [...y], [...validX], [...validY]];
-        }));""", asked), strict=True):
+             for noise, count, seed, share in ((0.1, 200, 0, 0.25), (0.1, 200, 1, 0), (0.5, 101, 2**32 - 1, 0.9))]
+    first, second, third = in_node("""answer(given.map((data) => {
+      const { x, y, validX, validY } = makePoints(complete({ data }).data);
+      return [[...x], [...y], [...validX], [...validY]];
+    }));""", asked)
+    for data_, made in zip(asked, (first, second, third), strict=True):
         x, y = np.reshape(made[0] + made[2], (-1, 2)), np.array(made[1] + made[3])
-        assert np.column_stack([x, y]).tolist() == cloud(name, data_["noise"], data_["count"], data_["seed"])
         assert len(made[3]) == int(data_["count"] * data_["validation"]) and 2 * len(made[1]) == len(made[0])
-        assert x.min() >= 0 and x.max() <= 1 and abs(y.mean() - 0.5) < 0.02
-        assert len(np.unique(x, axis=0)) == len(x) or name == "noisy" and data_["noise"] == 0
+        assert len(x) == data_["count"] and x.min() >= 0 and x.max() <= 1 and abs(y.mean() - 0.5) < 0.02
+        assert len(np.unique(x, axis=0)) == len(x) and (x == np.round(x, 6)).all()
+    assert not np.isin(first[0], second[0] + second[2]).all(), "another seed draws the same"
 
 
 def test_corners_and_own_points_are_all_trained_on():

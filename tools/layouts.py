@@ -248,7 +248,7 @@ def picture_of(lesson, says, largest=None):
         raise Unclear(f"lesson {lesson.number} has no picture in a cell {says['picture']}")
     output = shown[0].outputs[0]
     width = output.metadata["image/png"].get("width")
-    output.data["image/png"] = cut(output.data["image/png"], width, says.get("crop"), largest)
+    output.data = {"image/png": cut(output.data["image/png"], width, says.get("crop"), largest)}
     output.metadata["image/png"].pop("width", None)
     return shown[:1]
 

@@ -14,6 +14,7 @@ from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 import lab
+from tools import playgrounds
 from xorlab import look
 
 DOCS = lab.HERE / "docs"
@@ -71,11 +72,13 @@ def exporter(template, **settings):
     )
 
 
-def render(exporter, notebook, **facts):
+def render(exporter, notebook, shape, **facts):
     """Return a notebook as HTML; `facts` are what the template reads as `resources.NAME`.
 
-    Links between lessons become links between pages.
+    Links between lessons become links between pages, and playgrounds, of this shape, come alive where
+    playgrounds.with_module has put in the module.
     """
+    playgrounds.revive(notebook, shape)
     formulas = any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     html, _ = exporter.from_notebook_node(notebook, resources=dict(facts, formulas=formulas))
     return re.sub(r'(href="\d\d-[\w-]+)\.ipynb\b', r"\1.html", html)
@@ -99,7 +102,8 @@ def page_styles():
     """Return the style sheet of pages and indexes, with the colours of xorlab.look for light and dark."""
     sides = (re.findall(r"(--[\w-]+): (#\w+);", look.css(side)) for side in look.SIDES)
     colours = " ".join(f"{name}: light-dark({light}, {dark});" for (name, light), (_, dark) in zip(*sides, strict=True))
-    return f":root {{ {colours} }}\n" + (TEMPLATES / "site.css").read_text(encoding="utf-8")
+    sheets = [(TEMPLATES / name).read_text(encoding="utf-8") for name in ("site.css", "playground/playground.css")]
+    return "\n".join([f":root {{ {colours} }}", *sheets])
 
 
 def road(number, width, size, kind=""):

@@ -11,7 +11,7 @@ import sys
 from PIL import Image
 
 import lab
-from tools import pages, roads
+from tools import pages, playgrounds, roads
 from xorlab import editions, look
 from xorlab.files import replacing
 
@@ -29,6 +29,7 @@ def main(arguments):
     lessons = pages.lessons([])
     write(SITE, lessons)
     print(f"{len(lessons)} lessons: open {SITE.relative_to(lab.HERE)}/index.html in a browser")
+    print(f"The playground, one file to hand to a class: {SITE.relative_to(lab.HERE)}/{playgrounds.ALONE}")
     return 0
 
 
@@ -45,7 +46,9 @@ def write(folder, lessons):
                                         encoding="utf-8")
         note = "To run them, and for what is behind them, start python3 lab.py."
         (site / "index.html").write_text(
-            pages.index("The lessons", note, lessons, film=film(), script="site.js"), encoding="utf-8")
+            pages.index("The lessons", note, lessons, film=film(), script="site.js", playground=playgrounds.ALONE),
+            encoding="utf-8")
+        (site / playgrounds.ALONE).write_text(playgrounds.page(pages.page_styles()), encoding="utf-8")
         (site / "site.css").write_text(pages.page_styles(), encoding="utf-8")
         for file in (pages.TEMPLATES / "site.js", FORMULAS / "tex-svg.js", pages.FILM, pages.STILL):
             shutil.copyfile(file, site / file.name)
@@ -62,12 +65,12 @@ def page(exporter, lesson, lessons):
         "road": pages.road(number, 1000, 15, "wide") + pages.road(number, 350, 13, "narrow"),
         "here": f"light-dark({', '.join(look.colour_of_lesson(number, side) for side in look.SIDES)})",
     }
-    text = pages.render(exporter, for_a_student(lesson.notebook), **facts)
+    text = pages.render(exporter, for_a_student(lesson.notebook), "full", **facts)
     text = re.sub(r'<a class="anchor-link" href="#[^"]*">[^<]*</a>', "", text)
     text = re.sub(r"(?s)(<table.*?</table>)", r'<div class="scroll">\1</div>', text)
     contents = "\n".join(f'<li><a href="#{anchor}">{re.sub(TAG, "", heading)}</a></li>'
                          for level, anchor, heading in headings(text) if level == "2")
-    return text.replace("<!-- contents -->", contents)
+    return playgrounds.with_module(text.replace("<!-- contents -->", contents))
 
 
 def headings(text):
@@ -78,7 +81,7 @@ def headings(text):
 def sections_of(lesson, text):
     """Return what the search looks through: [[file, lesson, anchor, heading, text]] of a page, answers left out."""
     main = re.search(r"(?s)<main.*?>(.*)</main>", text).group(1)
-    told = re.sub(r"(?s)<details.*?</details>|<svg.*?</svg>|\$\$.*?\$\$", "", main)
+    told = re.sub(r"(?s)<details.*?</details>|<svg.*?</svg>|<script.*?</script>|\$\$.*?\$\$", "", main)
     pieces = re.split(r'(?s)<h[12] id="([^"]*)">(.*?)</h[12]>', told)
     return [[lesson.file, lesson.title, anchor, plain(heading), plain(body)]
             for anchor, heading, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)]
@@ -105,7 +108,7 @@ def without_controls(notebook):
     """Return the notebook with a sentence in the place of each widget, which would need a kernel."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if WIDGET in output.get("data", {}):
+            if WIDGET in output.get("data", {}) and not playgrounds.is_one(output):
                 output.data = {"text/html": "<p><em>Here is a control that moves in JupyterLab.</em></p>"}
     return notebook
 

@@ -22,7 +22,7 @@ from nbformat import from_dict
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 import lab
-from tools import chromium, layouts, pages, plans
+from tools import chromium, layouts, pages, plans, playgrounds
 from xorlab import editions, look
 from xorlab.files import make_folder, replacing
 
@@ -84,10 +84,10 @@ def write_deck(path, slides, title):
     """Write slides as a self-contained HTML file and return its path."""
     exporter = pages.exporter("slides")
     css = f":root {{ {look.css('light')} }} .question {{ {look.css('dark')} }}\n"
-    css += pages.styles("lesson.css", "slides.css")
-    html = pages.render(exporter, deck(slides), title=title, css=css, night=look.PAPER[1])
+    css += pages.styles("lesson.css", "slides.css", "playground/playground.css")
+    html = pages.render(exporter, deck(slides), "small", title=title, css=css, night=look.PAPER[1])
     with replacing(path) as new:
-        new.write_text(pages.with_files_inside(html), encoding="utf-8")
+        new.write_text(playgrounds.with_module(pages.with_files_inside(html)), encoding="utf-8")
     return path
 
 

@@ -130,7 +130,7 @@ function dividedAway(x, exponent) {
 const dividedUp = (x, exponent) => Math.floor((x + Math.floor(2 ** exponent / 2)) / 2 ** exponent);
 
 // [multiplier in Q0.31, shift] of a factor > 0; [0, 0] for one too small to matter.
-function fixedFactor(factor) {
+export function fixedFactor(factor) {
   let shift = Math.floor(Math.log2(factor)) + 1;
   while (factor >= 2 ** shift) shift++;                 // log2 may round up or down to a whole number
   while (factor < 2 ** (shift - 1)) shift--;
@@ -271,7 +271,7 @@ function fixedTable({ scale, zero }, code) {
     : c > zero ? 127 : -128));
 }
 
-function activationTable({ activation, output }, rule) {
+export function activationTable({ activation, output }, rule) {
   return activation === "relu" ? null : TABLES[KERNELS[rule].table][activation](output);
 }
 

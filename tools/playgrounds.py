@@ -1,0 +1,62 @@
+"""Playgrounds of stored notebooks on pages and slides, alive where scripts run, and one on a page of its own."""
+import html
+import json
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from xorlab.playground import bundle, picture
+from xorlab.playground import state as states
+
+TEMPLATES = Path(__file__).resolve().parent / "templates" / "playground"
+MIME = "application/vnd.xorlab.playground+json"
+MARK = "<!-- playground -->"        # where a page wants the module
+ALONE = "playground.html"
+BEGINS = "lesson 05"                # what the page of its own begins with
+SENTENCE = ("A small network learns XOR while you watch, in float and in int8. Press play, or change anything. The "
+            "page's address keeps what you find. It's one file that needs no network, so you can hand it on.")
+
+
+def is_one(output) -> bool:
+    """Is an output of a stored notebook a playground?"""
+    return MIME in output.get("data", {})
+
+
+def revive(notebook, shape: str) -> None:
+    """Turn each output of a notebook that is a playground into HTML: its picture, and what a living one is made of."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", []) if is_one(output)):
+        said = output.metadata["image/png"]
+        output.data = {"text/html": place(output.data[MIME], output.data["image/png"], said, shape)}
+
+
+def place(state: dict, png: str, said: dict, shape: str, address: bool = False) -> str:
+    """Return the HTML of a playground.  png, said : its picture, base64, with the alt text and width on a page."""
+    facts = json.dumps({"state": state, "shape": shape, "address": address}, ensure_ascii=False).replace("<", "\\u003c")
+    return (f'<figure class="playground {shape}"><script type="application/json">{facts}</script>'
+            f'<img src="data:image/png;base64,{png}" alt="{html.escape(said["alt"])}" width="{said["width"]}">'
+            f'<div class="live"></div></figure>')
+
+
+def with_module(page: str) -> str:
+    """Return a page with the module and the script that runs it in the place of MARK, or nothing if it needs none."""
+    return page.replace(MARK, _scripts() if '<figure class="playground ' in page else "")
+
+
+@cache
+def _scripts():
+    source = bundle.module()
+    if "</script" in source or "<!--" in source:
+        raise ValueError("the playground's module holds what would end a page's script: </script or <!--")
+    loader = (TEMPLATES / "loader.js").read_text(encoding="utf-8")
+    return f'<script type="text/plain" id="playground-module">{source}</script>\n<script>{loader}</script>'
+
+
+def page(css: str) -> str:
+    """Return a page that is a playground and nothing else, one file that needs no other.  css : its style sheet."""
+    state = states.preset(BEGINS)
+    png, said = picture.png(state)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    return with_module(environment.get_template("page.html.j2").render(
+        css=css, sentence=SENTENCE, mark=Markup(MARK), playground=Markup(place(state, png, said, "full", True))))
