@@ -172,7 +172,7 @@ def test_a_thousand_epochs_end_at_the_plateau_or_solution_where_pytorch_ends():
               "stops": [1000], "settings": {"optimizer": "adam", "rate": 0.1, "loss": "mse"}} for seed in range(5)]
     expected = trained_together(cases)
     assert np.allclose([made["made"][1][1] for made in in_node(TRAIN, cases)], expected, rtol=1e-4)
-    assert min(expected) < training.SOLVED and sorted(np.round(expected, 2))[2:] == [0.17, 0.25, 0.25]
+    assert min(expected) < training.SOLVED and sorted(np.round(expected, 2))[1:] == [0.17, 0.25, 0.25, 0.25]
 
 
 def test_settings_changed_between_epochs_count_from_then_on():
@@ -312,7 +312,8 @@ def codes_in_node(nets, folder):
     answer(given.nets.map(({ layers, activation, bits, per }) => {
       const int8 = quantize(new Net(layers, activation), { bits, per }), every = RULES.map((rule) => int8.codes(rule));
       every.forEach((codes) => fs.writeSync(out, codes));
-      return { input: int8.input, output: int8.output, trace: RULES.map((rule) => int8.trace(-100, 57, rule)),
+      return { input: int8.input, output: int8.output, layers: int8.layers,
+        trace: RULES.map((rule) => int8.trace(-100, 57, rule)),
         differ: every.map((codes) => differ(codes, every[0])) };
     }));""", {"file": str(file), "nets": nets})
     return np.fromfile(file, np.int8).reshape(len(nets), len(RULES), 65536), told
@@ -328,6 +329,12 @@ def assert_codes_equal(nets, folder):
             assert not len(wrong), (rule, net, f"{len(wrong)} codes, first for {q[wrong[0]]}")
             assert trace[-1]["codes"] == [ours[point]], (rule, net)
         assert said["differ"] == [int((codes[0] != other).sum()) for other in codes]
+        dense = [step for step in (expected.steps if hasattr(expected, "steps") else [
+            node.operator for node in expected.nodes]) if isinstance(step, FullyConnected)]
+        for layer, step in zip(said["layers"], dense, strict=True):
+            assert layer["output"] == {"scale": step.output.scale, "zero": step.output.zero_point}, net
+            assert (layer["weights"], layer["biases"]) == (step.weights.tolist(), step.biases.tolist()), net
+            assert layer["scales"] == step.weight_scales.tolist(), net
         assert said["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
         assert said["output"] == {"scale": 1 / 256, "zero": -128}
     return made
@@ -375,6 +382,13 @@ def test_200_random_nets_codes_are_integer_arithmetics_on_all_inputs(tmp_path):
     for one, other in combinations(range(len(RULES)), 2):
         apart = (codes[:, one] != codes[:, other]).any(axis=1).sum()
         assert apart >= 15, f"{RULES[one]} and {RULES[other]} differ on {apart} nets only: they tell little"
+
+
+def test_nets_whose_codes_ask_for_a_product_in_float32(tmp_path):
+    """Found by search: LiteRT's built-in kernels multiply a layer's scales in float32, and one code shows it."""
+    assert_codes_equal([{"layers": [{"w": [w], "b": [b]}], "activation": "relu", "bits": 8, "per": "layer"}
+                        for w, b in (([2.11, 1.9], -0.73), ([0.6, -2.11], -0.27), ([1.15, 2.93], 0.4),
+                                     ([1.12, 2.89], 0.51), ([-0.28, 1.74], 0.84), ([-2.7, -1.4], -0.87))], tmp_path)
 
 
 def test_a_trace_has_the_codes_and_sums_of_integermlps():
@@ -472,6 +486,7 @@ WRONG = {                                               # a part of what is said
     "data.count must be a whole number from 4 to 2,000, got 2001": {"data": {"count": 2001}},
     "data.validation must be a share from 0 to 0.9, got 1": {"data": {"validation": 1}},
     "data.points must be a list of at most 2,000 points": {"data": {"points": [[0, 1.5, 1]]}},
+    "inputs from 0 to 1, labels 0 or 1, got [[1.5,0,1]]": {"data": {"points": [[1.5, 0, 1]]}},
     "labels 0 or 1, got [[0,0.5,2]]": {"data": {"points": [[0, 0.5, 2]]}},
     "got [[0,0.5]]": {"data": {"points": [[0, 0.5]]}},
     "hidden must be a list of 0 to 3 layers of 1 to 8 units, got 3": {"hidden": 3},
