@@ -129,7 +129,7 @@ def trained_by_pytorch(case):
 
 
 def test_epochs_of_every_optimizer_equal_pytorch_in_float64():
-    """After one epoch and after five: a first step of Adam tells little of what Adam remembers."""
+    """After one epoch and after three: a first step of Adam tells little of what Adam remembers."""
     rng, cases = np.random.default_rng(0), []
     x = rng.random((11, 2))
     for optimizer, (loss, decay), batch, hidden in product(
@@ -137,12 +137,12 @@ def test_epochs_of_every_optimizer_equal_pytorch_in_float64():
             ((), (3,), (4, 3))):
         activation = ("sigmoid", "tanh", "relu")[len(cases) % 5 % 3]            # 5: or each shape had always the same
         cases.append({"layers": as_layers(models.MLP(hidden, activation, seed=len(cases)).double()),
-                      "activation": activation, "x": x.tolist(), "y": data.xor(x).tolist(), "stops": [1, 5],
+                      "activation": activation, "x": x.tolist(), "y": data.xor(x).tolist(), "stops": [1, 3],
                       "settings": {"optimizer": optimizer, "rate": 0.05, "loss": loss, "batch": batch,
                                    "weight_decay": decay, "seed": len(cases)}})
     for case, made in zip(cases, in_node(TRAIN, cases), strict=True):
         about = (case["settings"], case["activation"])
-        assert (made["count"], made["failed"]) == (5, None), about
+        assert (made["count"], made["failed"]) == (3, None), about
         for (layers, loss), (weights, expected) in zip(made["made"], trained_by_pytorch(case), strict=True):
             assert np.allclose(flat(layers), weights, rtol=1e-6, atol=1e-12), about
             assert np.isclose(loss, expected, rtol=1e-9), about
