@@ -12,7 +12,6 @@ from xorlab.integer import IntegerMLP
 from xorlab.tables import Table
 
 FOLDER = Path(__file__).resolve().parents[1] / "xorlab" / "playground"
-ROUNDS = 30
 SCRIPT = """
 import { Net, Trainer, initialWeights } from "FOLDER/net.js";
 import { RULES, quantize } from "FOLDER/int8.js";
@@ -47,7 +46,7 @@ const ways = {
 };
 const took = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
 const clock = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; };
-for (let round = -10; round < ROUNDS; round++) {                // in turns, after ten rounds of warming up
+for (let round = -10; round < 30; round++) {            // in turns, after ten rounds of warming up
   for (const [name, way] of Object.entries(ways)) {
     const start = performance.now(), busy = clock();
     way();

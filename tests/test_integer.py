@@ -419,6 +419,27 @@ def test_a_linear_layer_without_a_bias_is_one_with_a_bias_of_zero():
     assert len(np.unique(IntegerMLP.from_torch(net).codes(q))) > 20
 
 
+@pytest.mark.parametrize("bits, largest", [(8, 127), (4, 7), (2, 1)])
+def test_the_largest_weight_of_a_layer_or_of_each_unit_gets_the_largest_code(bits, largest):
+    model = models.reference()
+    for granularity, axis in (("per_tensor", None), ("per_channel", 1)):
+        net = IntegerMLP.from_torch(model, weight_bits=bits, granularity=granularity)
+        dense = [step for step in net.steps if isinstance(step, FullyConnected)]
+        for step, linear in zip(dense, (model.hidden, model.output), strict=True):
+            assert (np.abs(step.weights).max(axis=axis) == largest).all()
+            assert len(step.weight_scales) == (1 if axis is None else linear.out_features)
+            assert np.abs(step.weights * step.weight_scales[:, None] - linear.weight.detach().numpy()).max() <= (
+                0.5001 * step.weight_scales.max())
+
+
+@pytest.mark.parametrize("wrong, words", [({"weight_bits": 9}, "from 2 to 8, got 9"),
+                                          ({"weight_bits": True}, "from 2 to 8, got True"),
+                                          ({"granularity": "per_unit"}, "per_channel, per_tensor, got 'per_unit'")])
+def test_other_bits_and_granularities_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        IntegerMLP.from_torch(models.reference(), **wrong)
+
+
 def test_the_textbook_net_quantizes_to_the_published_constants():
     net = IntegerMLP.from_torch(models.reference("textbook-2-4-1"))
     first, second, logistic = net.steps

@@ -20,7 +20,8 @@ pytest.importorskip("playwright", reason="Playwright brings the Node that runs t
 
 FOLDER = Path(__file__).resolve().parents[1] / "xorlab" / "playground"
 NAMES = {"net.js": "Net, Trainer, Twister, initialWeights, zeroWeights, meanLoss",
-         "int8.js": "RULES, changedClasses, classOf, differ, quantize", "points.js": "complete, makePoints, readCsv"}
+         "int8.js": "RULES, changedClasses, classOf, differ, quantize", "points.js": "complete, makePoints, readCsv",
+         "bench.js": "Bench"}
 HEAD = "\n".join(f'import {{ {names} }} from "{(FOLDER / file).as_uri()}";' for file, names in NAMES.items()) + """
 import fs from "node:fs";
 const given = JSON.parse(fs.readFileSync(0, "utf8"));
@@ -128,19 +129,20 @@ def trained_by_pytorch(case):
 
 
 def test_epochs_of_every_optimizer_equal_pytorch_in_float64():
-    """After one epoch and after five: a first step of Adam tells little of what Adam remembers."""
+    """After one epoch and after three: a first step of Adam tells little of what Adam remembers."""
     rng, cases = np.random.default_rng(0), []
     x = rng.random((11, 2))
-    for optimizer, decay, loss, batch, hidden in product(
-            ("sgd", "momentum", "rmsprop", "adam", "adamw"), (0, 0.03), ("mse", "bce"), (0, 4), ((), (3,), (4, 3))):
+    for optimizer, (loss, decay), batch, hidden in product(
+            ("sgd", "momentum", "rmsprop", "adam", "adamw"), (("mse", 0), ("mse", 0.03), ("bce", 0.03)), (0, 4),
+            ((), (3,), (4, 3))):
         activation = ("sigmoid", "tanh", "relu")[len(cases) % 5 % 3]            # 5: or each shape had always the same
         cases.append({"layers": as_layers(models.MLP(hidden, activation, seed=len(cases)).double()),
-                      "activation": activation, "x": x.tolist(), "y": data.xor(x).tolist(), "stops": [1, 5],
+                      "activation": activation, "x": x.tolist(), "y": data.xor(x).tolist(), "stops": [1, 3],
                       "settings": {"optimizer": optimizer, "rate": 0.05, "loss": loss, "batch": batch,
                                    "weight_decay": decay, "seed": len(cases)}})
     for case, made in zip(cases, in_node(TRAIN, cases), strict=True):
         about = (case["settings"], case["activation"])
-        assert (made["count"], made["failed"]) == (5, None), about
+        assert (made["count"], made["failed"]) == (3, None), about
         for (layers, loss), (weights, expected) in zip(made["made"], trained_by_pytorch(case), strict=True):
             assert np.allclose(flat(layers), weights, rtol=1e-6, atol=1e-12), about
             assert np.isclose(loss, expected, rtol=1e-9), about
@@ -166,15 +168,38 @@ def trained_together(cases):
 
 def test_a_thousand_epochs_end_at_the_plateau_or_solution_where_pytorch_ends():
     x, y = (values.tolist() for values in data.corners())
-    ends = []
-    for activation, optimizer in (("sigmoid", "adam"), ("relu", "momentum")):
-        cases = [{"layers": as_layers(models.MLP(2, activation, seed=seed)), "activation": activation, "x": x, "y": y,
-                  "stops": [1000], "settings": {"optimizer": optimizer, "rate": 0.1, "loss": "mse"}}
-                 for seed in range(5)]
-        for made, loss in zip(in_node(TRAIN, cases), trained_together(cases), strict=True):
-            assert abs(made["made"][1][1] - loss) <= 1e-4 * loss + 1e-9, (activation, optimizer)
-            ends.append(loss)
-    assert min(ends) < training.SOLVED and sum(loss > 0.1 for loss in ends) >= 2, "none solves XOR, or none is stuck"
+    cases = [{"layers": as_layers(models.MLP(2, "relu", seed=seed)), "activation": "relu", "x": x, "y": y,
+              "stops": [1000], "settings": {"optimizer": "adam", "rate": 0.1, "loss": "mse"}} for seed in range(5)]
+    expected = trained_together(cases)
+    assert np.allclose([made["made"][1][1] for made in in_node(TRAIN, cases)], expected, rtol=1e-4)
+    assert min(expected) < training.SOLVED and sorted(np.round(expected, 2))[1:] == [0.17, 0.25, 0.25, 0.25]
+
+
+def test_settings_changed_between_epochs_count_from_then_on():
+    """On the trainer itself, and by way of the playground's bench, without a new start."""
+    changed = in_node("""const change = { rate: 0.3, loss: "bce", batch: 3, weight_decay: 0.01 };
+    const { x, y } = makePoints(complete().data), net = new Net(initialWeights([3], "sigmoid", 1), "sigmoid");
+    const trainer = new Trainer(net, complete(), x, y), bench = new Bench({});
+    trainer.run(20);
+    Object.assign(trainer.settings, change);
+    trainer.run(20);
+    bench.run(20);
+    bench.change(change);
+    bench.run(20);
+    answer([net.layers, bench.layers, bench.loss - trainer.loss(x, y)]);""")
+    assert changed[0] == changed[1] and changed[2] == 0
+    x, y = (torch.from_numpy(values).double() for values in data.corners())
+    model = models.MLP(3, seed=1).double()
+    stepper, order = Optimizer("adam", 0.1).make(model.parameters()), torch.Generator().manual_seed(1)
+    for epoch in range(40):
+        if epoch == 20:
+            stepper.param_groups[0].update(lr=0.3, weight_decay=0.01)
+        for batch in population.batches(4, 3 if epoch >= 20 else None, order):
+            points, labels = (x, y) if batch is None else (x[batch], y[batch])
+            stepper.zero_grad()
+            training.LOSSES["bce" if epoch >= 20 else "mse"](model(points)[:, 0], labels).backward()
+            stepper.step()
+    assert np.allclose(flat(changed[0]), flat(as_layers(model)), rtol=1e-6)
 
 
 def test_a_loss_of_outputs_at_0_and_1_is_pytorchs():
@@ -287,7 +312,8 @@ def codes_in_node(nets, folder):
     answer(given.nets.map(({ layers, activation, bits, per }) => {
       const int8 = quantize(new Net(layers, activation), { bits, per }), every = RULES.map((rule) => int8.codes(rule));
       every.forEach((codes) => fs.writeSync(out, codes));
-      return { input: int8.input, output: int8.output, trace: RULES.map((rule) => int8.trace(-100, 57, rule)),
+      return { input: int8.input, output: int8.output, layers: int8.layers,
+        trace: RULES.map((rule) => int8.trace(-100, 57, rule)),
         differ: every.map((codes) => differ(codes, every[0])) };
     }));""", {"file": str(file), "nets": nets})
     return np.fromfile(file, np.int8).reshape(len(nets), len(RULES), 65536), told
@@ -303,6 +329,12 @@ def assert_codes_equal(nets, folder):
             assert not len(wrong), (rule, net, f"{len(wrong)} codes, first for {q[wrong[0]]}")
             assert trace[-1]["codes"] == [ours[point]], (rule, net)
         assert said["differ"] == [int((codes[0] != other).sum()) for other in codes]
+        dense = [step for step in (expected.steps if hasattr(expected, "steps") else [
+            node.operator for node in expected.nodes]) if isinstance(step, FullyConnected)]
+        for layer, step in zip(said["layers"], dense, strict=True):
+            assert layer["output"] == {"scale": step.output.scale, "zero": step.output.zero_point}, net
+            assert (layer["weights"], layer["biases"]) == (step.weights.tolist(), step.biases.tolist()), net
+            assert layer["scales"] == step.weight_scales.tolist(), net
         assert said["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
         assert said["output"] == {"scale": 1 / 256, "zero": -128}
     return made
@@ -312,17 +344,17 @@ def assert_codes_equal(nets, folder):
 def test_a_reference_nets_codes_are_integermlps_on_all_inputs(name, tmp_path):
     model = models.reference(name)
     nets = [{"layers": as_layers(model), "activation": model.activation, "bits": bits, "per": per}
-            for bits, per in [(8, "layer"), (8, "unit"), (5, "layer"), (4, "unit"), (3, "layer"), (2, "unit")]]
+            for bits, per in [(8, "layer"), (8, "unit"), (4, "layer"), (2, "unit")]]
     codes = assert_codes_equal(nets, tmp_path)
     assert (codes[0, 0] == IntegerMLP.from_torch(model).codes(data.int8_inputs())).all()
 
 
 def random_net(rng, k):
     """Return a net of whatever the playground can show: wide, deep, steep, dead, with ties, with extreme biases."""
-    hidden = [(), (1,), (2,), (3,), (3,), (3,), (4,), (8,), (4, 3), (3, 2, 2)][k % 10] if k % 20 else (8, 8, 8)
+    hidden = [(), (1,), (2,), (3,), (3,), (3,), (4,), (8,), (4, 3), (3, 2, 2)][k % 10] if k % 40 else (8, 8, 8)
     activation = ("sigmoid", "relu", "tanh")[int(rng.integers(3))]
     layers = as_layers(models.MLP(hidden, activation, seed=k))
-    kind = rng.choice(["scaled", "ties", "dead", "biased", "zero layer"], p=[0.3, 0.4, 0.1, 0.15, 0.05])
+    kind = rng.choice(["scaled", "ties", "dead", "biased", "zero layer"], p=[0.25, 0.5, 0.1, 0.1, 0.05])
     factor = 10 ** rng.uniform(-1, 1.3)
     for layer in layers:
         units, inputs = np.shape(layer["w"])
@@ -349,7 +381,14 @@ def test_200_random_nets_codes_are_integer_arithmetics_on_all_inputs(tmp_path):
     codes = assert_codes_equal([random_net(rng, k) for k in range(200)], tmp_path)
     for one, other in combinations(range(len(RULES)), 2):
         apart = (codes[:, one] != codes[:, other]).any(axis=1).sum()
-        assert apart >= 10, f"{RULES[one]} and {RULES[other]} differ on {apart} nets only: they tell little"
+        assert apart >= 15, f"{RULES[one]} and {RULES[other]} differ on {apart} nets only: they tell little"
+
+
+def test_nets_whose_codes_ask_for_a_product_in_float32(tmp_path):
+    """Found by search: LiteRT's built-in kernels multiply a layer's scales in float32, and one code shows it."""
+    assert_codes_equal([{"layers": [{"w": [w], "b": [b]}], "activation": "relu", "bits": 8, "per": "layer"}
+                        for w, b in (([2.11, 1.9], -0.73), ([0.6, -2.11], -0.27), ([1.15, 2.93], 0.4),
+                                     ([1.12, 2.89], 0.51), ([-0.28, 1.74], 0.84), ([-2.7, -1.4], -0.87))], tmp_path)
 
 
 def test_a_trace_has_the_codes_and_sums_of_integermlps():
@@ -447,6 +486,7 @@ WRONG = {                                               # a part of what is said
     "data.count must be a whole number from 4 to 2,000, got 2001": {"data": {"count": 2001}},
     "data.validation must be a share from 0 to 0.9, got 1": {"data": {"validation": 1}},
     "data.points must be a list of at most 2,000 points": {"data": {"points": [[0, 1.5, 1]]}},
+    "inputs from 0 to 1, labels 0 or 1, got [[1.5,0,1]]": {"data": {"points": [[1.5, 0, 1]]}},
     "labels 0 or 1, got [[0,0.5,2]]": {"data": {"points": [[0, 0.5, 2]]}},
     "got [[0,0.5]]": {"data": {"points": [[0, 0.5]]}},
     "hidden must be a list of 0 to 3 layers of 1 to 8 units, got 3": {"hidden": 3},
@@ -541,54 +581,21 @@ def test_no_json_makes_complete_throw_anything_but_a_sentence():
 
 # --- points
 
-def draws(seed):
-    """Return (uniform, normal): draws as the playground's Draws, on NumPy's Mersenne Twister."""
-    twister = np.random.RandomState(seed)._bit_generator
-
-    def uniform():
-        return int(twister.random_raw()) / 2**32
-
-    return uniform, lambda: sum([uniform() for _ in range(12)], start=-6.0)
-
-
-def cloud(name, noise, count, seed):
-    """Return a cloud's points [[x1, x2, label], ...] as the playground draws them."""
-    uniform, normal = draws(seed)
-    points = []
-    for i in range(count):
-        label, share = i % 2, noise
-        if name == "noisy":
-            x1, x2 = divmod(i % 4, 2)
-            label = int(x1 != x2)
-        elif name == "circle":
-            angle, u, share = 2 * np.pi * uniform(), uniform(), noise / 4
-            radius = 0.22 * np.sqrt(u) if label else 0.32 + 0.13 * u
-            x1, x2 = 0.5 + radius * np.cos(angle), 0.5 + radius * np.sin(angle)
-        elif name == "moons":
-            angle, side, share = np.pi * uniform(), (1, -1)[label], noise / 4
-            x1, x2 = (0.38, 0.62)[label] + 0.26 * np.cos(angle), (0.42, 0.58)[label] + side * 0.26 * np.sin(angle)
-        else:
-            along, share = uniform(), noise / 6
-            turn = 2.5 * np.pi * along + np.pi * label
-            x1, x2 = 0.5 + (0.04 + 0.42 * along) * np.cos(turn), 0.5 + (0.04 + 0.42 * along) * np.sin(turn)
-        point = np.abs([x1 + share * normal(), x2 + share * normal()])
-        points.append([*np.floor(np.where(point > 1, np.maximum(2 - point, 0), point) * 1e6 + 0.5) / 1e6, label])
-    return points
-
-
 @pytest.mark.parametrize("name", ["noisy", "circle", "moons", "spiral"])
-def test_a_cloud_is_drawn_from_its_seed_as_python_can(name):
+def test_a_cloud_lies_in_the_square_with_two_classes_alike_in_number_and_its_end_held_back(name):
+    """That its numbers are those that Python draws is tested beside Python's."""
     asked = [{"name": name, "noise": noise, "count": count, "seed": seed, "validation": share}
-             for noise, count, seed, share in ((0.1, 200, 0, 0.25), (0, 50, 1, 0), (0.5, 101, 2**32 - 1, 0.9))]
-    for data_, made in zip(asked, in_node("""answer(given.map((data) => {
-            const { x, y, validX, validY } = makePoints(complete({ data }).data);
-            return [[...x], [...y], [...validX], [...validY]];
-        }));""", asked), strict=True):
+             for noise, count, seed, share in ((0.1, 200, 0, 0.25), (0.1, 200, 1, 0), (0.5, 101, 2**32 - 1, 0.9))]
+    first, second, third = in_node("""answer(given.map((data) => {
+      const { x, y, validX, validY } = makePoints(complete({ data }).data);
+      return [[...x], [...y], [...validX], [...validY]];
+    }));""", asked)
+    for data_, made in zip(asked, (first, second, third), strict=True):
         x, y = np.reshape(made[0] + made[2], (-1, 2)), np.array(made[1] + made[3])
-        assert np.column_stack([x, y]).tolist() == cloud(name, data_["noise"], data_["count"], data_["seed"])
         assert len(made[3]) == int(data_["count"] * data_["validation"]) and 2 * len(made[1]) == len(made[0])
-        assert x.min() >= 0 and x.max() <= 1 and abs(y.mean() - 0.5) < 0.02
-        assert len(np.unique(x, axis=0)) == len(x) or name == "noisy" and data_["noise"] == 0
+        assert len(x) == data_["count"] and x.min() >= 0 and x.max() <= 1 and abs(y.mean() - 0.5) < 0.02
+        assert len(np.unique(x, axis=0)) == len(x) and (x == np.round(x, 6)).all()
+    assert not np.isin(first[0], second[0] + second[2]).all(), "another seed draws the same"
 
 
 def test_corners_and_own_points_are_all_trained_on():

@@ -108,9 +108,10 @@ class IntegerGraph:
         return cls(tuple(nodes), *ends, rule, constants)
 
     @classmethod
-    def from_torch(cls, model, calibration=None, rule: str = "tflm") -> "IntegerGraph":
+    def from_torch(cls, model, calibration=None, rule: str = "tflm", *, weight_bits: int = 8,
+                   granularity: str = "per_tensor") -> "IntegerGraph":
         """Quantize a PyTorch net without TensorFlow; see IntegerMLP.from_torch."""
-        return cls._of_chain(quantize.of_torch(model, calibration), rule)
+        return cls._of_chain(quantize.of_torch(model, calibration, weight_bits, granularity), rule)
 
     @classmethod
     def from_qat(cls, net, rule: str = "tflm") -> "IntegerGraph":

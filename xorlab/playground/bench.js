@@ -77,7 +77,7 @@ export class Bench {
     if (asks(["data"])) return this.takeData(next);
     this.settings = next;
     if (asks(["optimizer"]) || this.failed && asks(OF_TRAINING)) this.use(copyOf(this.layers), now.epoch);
-    for (const key of OF_TRAINING) this.trainer[key] = next[key];
+    for (const key of OF_TRAINING) this.trainer.settings[key] = next[key];
     return asks(["loss"]) ? this.forget() : undefined;
   }
 

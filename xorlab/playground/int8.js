@@ -228,7 +228,7 @@ const KERNELS = {
 // Functions from a sum to a code, one for each unit of a layer: {code(sum), beyond(sum)}.
 function unitsOf(layer, rule) {
   const { factor, rounding } = KERNELS[rule], { scales, input, output } = layer, { zero } = output;
-  const low = (layer.activation === "relu" ? Math.max(-128, zero) : -128) - zero, high = 127 - zero;
+  const low = -128 - zero, high = 127 - zero;           // a ReLU's range begins at 0, so code -128 is where it cuts
   const made = scales.map((scale) => {
     const { steps, beyond } = rounding(layer).prepared(factor(input, scale, output, scales.length === 1));
     return { code: (sum) => clamp(steps(sum), low, high) + zero, beyond };

@@ -386,14 +386,14 @@ export class Trainer {
 
   step(order, start, n) {
     const pass = this.passOf(n), [to] = pass.a, { x, y, theta, gradient, memory, settings } = this;
-    if (order || pass.held !== x) {                     // all points in one batch stay where they are
+    if (order || !pass.held) {                          // all points in one batch stay where they are
       for (let i = 0; i < n; i++) {
         const from = order ? order[start + i] : i;
         to[i] = x[2 * from];
         to[n + i] = x[2 * from + 1];
         pass.y[i] = y[from];
       }
-      pass.held = order ? null : x;
+      pass.held = !order;
     }
     pass.forward();
     pass.backward(settings.loss, pass.y, gradient);

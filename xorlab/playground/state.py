@@ -138,10 +138,9 @@ def _sigmoid(z):
 
 
 def integers(state: dict):
-    """Return the network as an integer.IntegerMLP under the state's rule, calibrated on the 9 x 9 grid.
+    """Return the network as an integer.IntegerMLP under the state's rule: IntegerMLP.from_torch's, as on a page.
 
-    8 bits and one weight scale per layer: IntegerMLP.from_torch's. Else the plain rounding of qat.FakeQuantized, whose
-    largest weight gets the largest code.  Raises ValueError, in one sentence, for a network without an int8 form.
+    Raises ValueError, in one sentence, for a network without an int8 form.
     """
     from xorlab.integer import IntegerMLP
 
@@ -150,15 +149,10 @@ def integers(state: dict):
 
 def graph(state: dict):
     """Return the network as an integer.IntegerGraph; see `integers`."""
-    from xorlab import qat
     from xorlab.integer import IntegerGraph
 
-    model = net(state)
-    if state["bits"] == 8 and state["per"] == "layer":
-        return IntegerGraph.from_torch(model, rule=state["rule"])
-    rounded = qat.FakeQuantized(model, data.grid(data.CALIBRATION_SIDE), state["bits"], scales="largest",
-                                granularity={"layer": "per_tensor", "unit": "per_channel"}[state["per"]])
-    return IntegerGraph.from_qat(rounded, state["rule"])
+    return IntegerGraph.from_torch(net(state), rule=state["rule"], weight_bits=state["bits"],
+                                   granularity={"layer": "per_tensor", "unit": "per_channel"}[state["per"]])
 
 
 def codes(state: dict) -> np.ndarray | None:
