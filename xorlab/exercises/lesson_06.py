@@ -139,7 +139,7 @@ COST = "def cost(predictor, line, x):\n    return {}\n"
 
 # 06.4, which rounding is worst
 
-WORST = {"input": 0.036, "weights": 0.024, "hidden sums": 0.058, "hidden outputs": 0.022, "output": 0.004}
+WORST = {"input": 0.036, "weights": 0.024, "sums": 0.058, "hidden outputs": 0.022, "output": 0.004}
 WHY_WORST = {
     "input": "The input makes 0.036. Its step is 1/255; a hidden sum's is 0.113, and so much larger.",
     "weights": "The weights make 0.024: with 127 codes on each side they lose little.",
@@ -149,7 +149,7 @@ WHY_WORST = {
 
 
 def judge_worst(guess):
-    if guess == "hidden sums":
+    if guess == "sums":
         return "The hidden sums, 0.058: their codes lie 0.113 apart, the widest steps of all."
     raise Wrong(f"It's the hidden sums, 0.058. {WHY_WORST[guess]}")
 
@@ -159,7 +159,7 @@ def _part(guess):
     if not isinstance(guess, str):
         raise Wrong(f"This wants {asked}, and got {short(guess)}.")
     known = guess.strip().lower()
-    known = {"inputs": "input", "outputs": "output", "weight": "weights"}.get(known, known)
+    known = {"inputs": "input", "outputs": "output", "weight": "weights", "hidden sums": "sums"}.get(known, known)
     if known not in WORST:
         raise Wrong(f"This wants {asked}, and got {short(guess)}.")
     return known
@@ -240,7 +240,7 @@ EXERCISES = (
         probe=lambda cost: [np.round(run(cost, predictor, line, points), 4).tolist()
                             for _, predictor, line, points in _experiments()]),
     Exercise(
-        "06.4", "predict", 1, 0, "which rounding is worst", "guess", "guess = ...\n", 'guess = "hidden sums"\n',
+        "06.4", "predict", 1, 0, "which rounding is worst", "guess", "guess = ...\n", 'guess = "sums"\n',
         judge_worst,
         hints=("Which of the five has the widest steps between its codes?",
                "The input's and the outputs' steps are about 1/256. Sums have a range of their own.",

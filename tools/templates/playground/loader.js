@@ -42,8 +42,12 @@ function revive(place, render) {
   }
 }
 
-const source = document.getElementById("playground-module").textContent;
-const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-import(url).then(module => {
-  for (const place of document.querySelectorAll(".playground")) revive(place, module.default.render);
-});
+// The speaker's window shows a deck's slides once more: a playground there would play on its own, another than the
+// one the room sees. So there it is its picture.
+if (!new URLSearchParams(location.search).has("receiver")) {
+  const source = document.getElementById("playground-module").textContent;
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  import(url).then(module => {
+    for (const place of document.querySelectorAll(".playground")) revive(place, module.default.render);
+  });
+}
