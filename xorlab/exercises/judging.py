@@ -63,12 +63,20 @@ def _same(given, after):
     return given.shape == after.shape and np.array_equal(given, after, equal_nan=given.dtype.kind == "f")
 
 
-def result(function: Callable, *arguments: object) -> float:
-    """Return the number that a student's function returns.  Raises what `run` and `number` raise."""
+def returned(function: Callable, *arguments: object, ends: str = "`return` and a value") -> object:
+    """Return what a student's function returns.  Raises what `run` raises, and Wrong where that is nothing.
+
+    ends : how the function should end, as the sentence says it.
+    """
     value = run(function, *arguments)
     if value is None or value is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return` and a value?")
-    return number(value, "a number from your function")
+        raise Wrong(f"Your function returns nothing. Does it end in {ends}?")
+    return value
+
+
+def result(function: Callable, *arguments: object) -> float:
+    """Return the number that a student's function returns.  Raises what `returned` and `number` raise."""
+    return number(returned(function, *arguments), "a number from your function")
 
 
 def copied(arguments: Sequence) -> list:
@@ -120,6 +128,13 @@ def cause(exercise: Exercise, outcome: Callable[[object], Sequence[float]], foun
         if np.shape(known) == np.shape(found) and np.allclose(known, found, rtol=1e-4, atol=1e-9, equal_nan=True):
             return sentence
     return None
+
+
+def diagnosed(exercise: Exercise, outcome: Callable[[object], Sequence[float]], found: Sequence[float],
+              shown: str) -> Wrong:
+    """Return the Wrong of a student's numbers: the likely cause where `cause` knows one, then a case that shows it."""
+    why = cause(exercise, outcome, found)
+    return Wrong(f"{why} {shown}" if why else shown)
 
 
 def short(value: object, length: int = 60) -> str:

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, number, run, short
+from xorlab.exercises.judging import cause, diagnosed, number, returned, short
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 LABELS = (0, 1, 1, 0)
@@ -157,9 +157,7 @@ def _cases():
 
 def _updated(update, w, row, label):
     """Return the weights (3,) that a student's update makes, or raise Wrong."""
-    made = run(update, w, row, label)
-    if made is None or made is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return` and the new weights?")
+    made = returned(update, w, row, label, ends="`return` and the new weights")
     try:
         made = np.asarray(made, dtype=float)
     except (TypeError, ValueError):
@@ -214,9 +212,7 @@ UPDATE = "def update(w, row, label):\n    return {}\n"
 
 def _column(function, points):
     """Return a student's column of these points, float (n,), or raise Wrong."""
-    made = run(function, points)
-    if made is None or made is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return` and a column?")
+    made = returned(function, points, ends="`return` and a column")
     try:
         made = np.asarray(made, dtype=float)
     except (TypeError, ValueError):
@@ -239,10 +235,9 @@ def judge_column(column):
                     "number from its own point.")
     bend = c[0] - c[1] - c[2] + c[3]
     if abs(bend) <= 1e-6 * max(1, np.abs(c).max()):
-        why = cause(BY_ID["01.5"], _at_corners, c)
         shown = (f"At the four corners your column is {_numbers(c)}. (0, 0) and (1, 1) together have "
                  f"{c[0] + c[3]:.4g}, and so have (0, 1) and (1, 0): the totals of the four rows still agree.")
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["01.5"], _at_corners, c, shown)
     return (f"At the four corners your column is {_numbers(c)}. (0, 0) and (1, 1) together have {c[0] + c[3]:.4g}, the "
             f"other two {c[1] + c[2]:.4g}, so the four rows no longer contradict each other.")
 

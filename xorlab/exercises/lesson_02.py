@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, number, result, run, short
+from xorlab.exercises.judging import diagnosed, number, result, run, short
 from xorlab.exercises.lesson_01 import CORNERS, LABELS, TABLES
 
 # 02.1, nine numbers
@@ -85,9 +85,8 @@ def judge_slope(slope):
     found = _slopes(slope)
     for value, (_, w, expected, what) in zip(found, SLOPES, strict=True):
         if not abs(value - expected) <= 0.01 * abs(expected):
-            why = cause(BY_ID["02.2"], _slopes, found)
             shown = f"For {what} at {w:g} you answer {value:.6g}, and the slope there is {expected:.4g}."
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["02.2"], _slopes, found, shown)
     coarse = result(slope, *SLOPES[0][:2], 1.0)
     if not 4.9 < coarse < 7.1:          # 7 forward, 6 from the middle, 5 backward
         raise Wrong(f"With h = 1 the slope of w² at 3 should be 7 (or 6 from the middle); yours is {coarse:.4g}. Do "
@@ -198,12 +197,11 @@ def judge_step(step):
     found, true = _training(step), _true_losses()
     for i, (value, expected) in enumerate(zip(found, true, strict=False)):
         if not abs(value - expected) <= 1e-4 * expected:
-            why = cause(BY_ID["02.4"], _training, found)
             epoch = i % (len(true) // 2) + 1
             which = "Adam at rate 0.1" if i < len(true) // 2 else "SGD with momentum"
             shown = (f"After {epoch} step{'s' * (epoch > 1)} of seed 1 with {which} the loss should be {expected:.5f}; "
                      f"with yours it is {value:.5f}.")
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["02.4"], _training, found, shown)
     return f"With Adam the loss of seed 1 goes from 0.25521 to {found[0]:.5f} and {found[1]:.5f} in two steps."
 
 

@@ -4,15 +4,13 @@ import struct
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, number, result, run, short
+from xorlab.exercises.judging import diagnosed, number, result, returned, short
 
 REFERENCE = "sigmoid-2-3-1"
 
 
 def _array(value, asked):
     """Return what a student's function returned as a float64 array, or raise Wrong with what was asked for."""
-    if value is None or value is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return` and a value?")
     try:
         array = np.asarray(value.detach() if hasattr(value, "detach") else value, np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -44,7 +42,7 @@ def _graphs():
 def _answers(function):
     found = []
     for weights, x in _graphs():
-        out = _array(run(function, weights, x), f"an array of {len(x):,} answers, one for each point")
+        out = _array(returned(function, weights, x), f"an array of {len(x):,} answers, one for each point")
         if out.shape == (len(x), 1):
             raise Wrong(f"Your answers have the shape {out.shape}, a table of one column. One number for each point: "
                         "take its column, `[:, 0]`.")
@@ -74,12 +72,11 @@ def judge_run(function):
     torch_says = predictors.from_torch(models.reference(REFERENCE))(grid)
     off = np.abs(found - np.concatenate([torch_says, _one_by_one(five, x)]))
     if off.max() > 1e-5:
-        why = cause(BY_ID["04.1"], _answers, found)
         at = int(off[:len(grid)].argmax())
         shown = (f"On the grid you're off by up to {off[:len(grid)].max():.2f}, at ({grid[at][0]:.2f}, "
                  f"{grid[at][1]:.2f})." if off[:len(grid)].max() > 1e-5 else
                  f"The network that ships is right, but on one of five units you're off by up to {off.max():.2f}.")
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["04.1"], _answers, found, shown)
     return (f"You answer like PyTorch on all {len(grid):,} points, to within 0.00001, and on a network of five units "
             "too.")
 
@@ -107,18 +104,17 @@ def _layers():
 
 
 def _scales(function):
-    return np.concatenate([np.ravel(_array(run(function, weights), "an array of scales, one for each unit"))
+    return np.concatenate([np.ravel(_array(returned(function, weights), "an array of scales, one for each unit"))
                            for weights in _layers()])
 
 
 def judge_scales(function):
     expected = [[max(abs(weight) for weight in row) / 127 for row in weights.tolist()] for weights in _layers()]
     for weights, wanted in zip(_layers(), expected, strict=True):
-        found = _array(run(function, weights), "an array of scales, one for each unit")
+        found = _array(returned(function, weights), "an array of scales, one for each unit")
         units, inputs = weights.shape
         if found.shape == (len(wanted),) and np.allclose(found, wanted, rtol=1e-5, atol=0):
             continue
-        why = cause(BY_ID["04.2"], _scales, _scales(function))
         if found.shape != (len(wanted),):
             shown = (f"{units} units of {inputs} weights each need an array of the shape ({units},); yours has the "
                      f"shape {found.shape}.")
@@ -126,7 +122,7 @@ def judge_scales(function):
             unit = int(np.argmax(np.abs(found - wanted)))
             shown = (f"Unit {unit + 1} of {units} with the weights {', '.join(f'{w:.3f}' for w in weights[unit])} has "
                      f"the scale {wanted[unit]:.5f}, and yours is {found[unit]:.5f}.")
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["04.2"], _scales, _scales(function), shown)
     return f"The hidden layer's scales are {', '.join(f'{scale:.5f}' for scale in expected[0])}: those of the file."
 
 
@@ -226,9 +222,8 @@ def judge_found(function):
     for value, (numbers, content, words) in zip(found, _contents(), strict=True):
         expected = sum(struct.pack("<f", value) in content for value in numbers.tolist())
         if value != expected:
-            why = cause(BY_ID["04.5"], _found, found)
             shown = f"In {words} you find {value:g} of {len(numbers)} numbers; there are {expected}."
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["04.5"], _found, found, shown)
     return f"All {found[0]:.0f} stand in the ONNX file, {found[1]:.0f} in TFLite float32, and {found[2]:.0f} in int8."
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, number, run, short
+from xorlab.exercises.judging import diagnosed, number, returned, run, short
 
 # 05.1, to a code and back
 
@@ -26,13 +26,11 @@ def _code(real, scale, zero_point):
 
 def _pair_of_arrays(function, x, scale, zero_point):
     """Return what a student's function returns, two arrays as long as x, or raise Wrong."""
-    returned = run(function, x, scale, zero_point)
-    if returned is None or returned is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return codes, reals`?")
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise Wrong(f"This wants two arrays, `return codes, reals`, and got {short(returned)}.")
+    made = returned(function, x, scale, zero_point, ends="`return codes, reals`")
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        raise Wrong(f"This wants two arrays, `return codes, reals`, and got {short(made)}.")
     pair = []
-    for name, part in zip(("codes", "reals"), returned, strict=True):
+    for name, part in zip(("codes", "reals"), made, strict=True):
         array = np.asarray(part)
         if array.dtype.kind not in "iuf" or array.shape != x.shape:
             raise Wrong(f"The {name} must be numbers, as many as `x` has ({len(x)}); got {short(part)}.")
@@ -59,8 +57,7 @@ def judge_there_and_back(function):
         where = f"With scale {scale:.6f} and zero point {zero_point}, {real:.4f}"
         shown = (f"{where} is code {code}; yours is {got_code:g}." if got_code != code else
                  f"{where} is code {code}, which means {back:.4f}; yours means {got_back:.4f}.")
-        why = cause(BY_ID["05.1"], _there_and_back, found)
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["05.1"], _there_and_back, found, shown)
     kind = _pair_of_arrays(function, _reals(*LINES[0]), *LINES[0])[0].dtype
     if kind != np.int8:
         raise Wrong(f"The codes are right, but they're {kind} and a file holds int8. End with `.astype(np.int8)`.")
@@ -83,12 +80,10 @@ RANGES = ((0, 1, 1 / 255, -128), (2, 6, 6 / 255, -128), (-3, 1, 4 / 255, 63), (-
 def _lines(line):
     found = []
     for low, high, _, _ in RANGES:
-        returned = run(line, low, high)
-        if returned is None or returned is ...:
-            raise Wrong("Your function returns nothing. Does it end in `return scale, zero_point`?")
-        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-            raise Wrong(f"This wants two numbers, `return scale, zero_point`, and got {short(returned)}.")
-        found += [number(value, "two numbers, a scale and a zero point") for value in returned]
+        made = returned(line, low, high, ends="`return scale, zero_point`")
+        if not isinstance(made, (tuple, list)) or len(made) != 2:
+            raise Wrong(f"This wants two numbers, `return scale, zero_point`, and got {short(made)}.")
+        found += [number(value, "two numbers, a scale and a zero point") for value in made]
     return found
 
 
@@ -97,10 +92,9 @@ def judge_line(line):
     for i, (low, high, scale, zero_point) in enumerate(RANGES):
         got = found[2 * i: 2 * i + 2]
         if abs(got[0] - scale) > 1e-6 * scale or got[1] != zero_point:
-            why = cause(BY_ID["05.2"], _lines, found)
             shown = (f"From {low} to {high} the scale is {scale:.5f} and the zero point {zero_point}; you return "
                      f"{got[0]:.5f} and {got[1]:.5g}.")
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["05.2"], _lines, found, shown)
     return "Of six ranges, with 0 inside, at an end and outside. 2 to 6 becomes 0 to 6: scale 0.02353, zero point -128."
 
 
@@ -153,9 +147,7 @@ def _calibrated():
 def _verdicts(misses):
     found = []
     for p in _calibrated():
-        said = run(misses, p)
-        if said is None or said is ...:
-            raise Wrong("Your function returns nothing. Does it end in `return` and a comparison?")
+        said = returned(misses, p, ends="`return` and a comparison")
         if not isinstance(said, (bool, np.bool_)):
             raise Wrong(f"This wants True or False from your function, and got {short(said)}.")
         found.append(float(said))
@@ -166,10 +158,9 @@ def judge_misses(misses):
     found = _verdicts(misses)
     for said, (low, high, cut) in zip(found, CALIBRATED, strict=True):
         if bool(said) != cut:
-            why = cause(BY_ID["05.4"], _verdicts, found)
             shown = (f"A net calibrated from {low} to {high} reads 1 as {high}, and you let it pass." if cut else
                      f"A net calibrated from {low} to {high} misses nothing, and you refuse it.")
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["05.4"], _verdicts, found, shown)
     return "Seven nets: you find the four that can't read a 1, and let the other three pass."
 
 

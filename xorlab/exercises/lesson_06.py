@@ -2,7 +2,7 @@
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, number, run, short
+from xorlab.exercises.judging import diagnosed, number, returned, run, short
 
 # 06.1, the table of a surface
 
@@ -14,9 +14,7 @@ def _tables(table):
     """Return a student's tables of SURFACES, one after the other, as one list of numbers."""
     found = []
     for output, n in SURFACES:
-        value = run(table, output, n)
-        if value is None or value is ...:
-            raise Wrong("Your function returns nothing. Does it end in `return` and the rows?")
+        value = returned(table, output, n, ends="`return` and the rows")
         found.append(_numbers(value, f"{n} rows of {n} numbers for n = {n}"))
         if found[-1].shape != (n, n):
             raise Wrong(f"A picture has n rows of n numbers: for n = {n} this wants the shape ({n}, {n}), and yours is "
@@ -40,7 +38,6 @@ def judge_table(table):
     true = [[output(column / (n - 1), row / (n - 1)) for column in range(n)]
             for output, n in SURFACES for row in range(n)]
     if not np.allclose(found, np.concatenate(true), rtol=0, atol=1e-6):
-        why = cause(BY_ID["06.1"], _tables, found)
         off = np.abs(found - np.concatenate(true)) > 1e-6
         if off[:9].any():
             row = int(off[:9].argmax()) // 3
@@ -48,7 +45,7 @@ def judge_table(table):
                      f"yours is {_listed(found[3 * row: 3 * row + 3])}.")
         else:
             shown = "x1 + 10 x2 comes out right for n = 3, but not every surface does. Do you use `output` and `n`?"
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["06.1"], _tables, found, shown)
     return "Row 0 is x2 = 0, and x1 runs along each row: x1 + 10 x2 begins with 0, 0.5, 1."
 
 
@@ -105,9 +102,7 @@ def _costs(cost):
     """Return what a student's function answers in all experiments, as one list of numbers."""
     found = []
     for _, predictor, line, points in _experiments():
-        value = run(cost, predictor, line, points)
-        if value is None or value is ...:
-            raise Wrong("Your function returns nothing. Does it end in `return` and the errors?")
+        value = returned(cost, predictor, line, points, ends="`return` and the errors")
         if callable(value):
             raise Wrong("This wants the errors themselves, one number per point, and got a function. Call it with `x`.")
         errors = _numbers(value, "an array of errors, one number per point")
@@ -127,10 +122,9 @@ def judge_cost(cost):
     ends = np.cumsum([len(errors) for errors in true])[:-1]
     for (name, _, line, _), mine, errors in zip(_experiments(), np.split(found, ends), true, strict=True):
         if not np.allclose(mine, errors, rtol=0, atol=2e-6):
-            why = cause(BY_ID["06.3"], _costs, found)
             shown = (f"For {name} with codes {line.scale:.4f} apart your errors go from {mine.min():.4f} to "
                      f"{mine.max():.4f}, and should go from {errors.min():.4f} to {errors.max():.4f}.")
-            raise Wrong(f"{why} {shown}" if why else shown)
+            raise diagnosed(BY_ID["06.3"], _costs, found, shown)
     return "There and back, then predict; and from that the exact answer."
 
 
@@ -170,9 +164,7 @@ def _part(guess):
 def _caps(cap):
     """Return a student's answers for all answers from 0 to 1 in steps of 1/1000, and at the cap's neighbours."""
     answers = _all_answers()
-    value = run(cap, answers)
-    if value is None or value is ...:
-        raise Wrong("Your function returns nothing. Does it end in `return` and the answers?")
+    value = returned(cap, answers, ends="`return` and the answers")
     found = _numbers(value, "an array of answers")
     if found.shape != answers.shape:
         raise Wrong(f"This wants as many answers as it was given: {answers.shape} went in, and {found.shape} came out.")
@@ -187,10 +179,9 @@ def judge_cap(cap):
     found, answers = _caps(cap), _all_answers()
     true = np.array([value if value < 255 / 256 else 255 / 256 for value in answers])
     if not np.allclose(found, true, rtol=0, atol=1e-6):
-        why = cause(BY_ID["06.5"], _caps, found)
         place = int(np.abs(found - true).argmax())
         shown = f"{answers[place]:.4f} becomes {found[place]:.4f}, and should be {true[place]:.4f}."
-        raise Wrong(f"{why} {shown}" if why else shown)
+        raise diagnosed(BY_ID["06.5"], _caps, found, shown)
     return "Answers up to 255/256 stay, and those above become 255/256."
 
 
