@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from xorlab.playground import bundle, picture
 from xorlab.playground import state as states
+from xorlab.playground.state import MIME
 
 TEMPLATES = Path(__file__).resolve().parent / "templates" / "playground"
-MIME = "application/vnd.xorlab.playground+json"
+VIEW = "application/vnd.jupyter.widget-view+json"       # any widget of a stored notebook; names a model in its kernel
 MARK = "<!-- playground -->"        # where a page wants the module
 ALONE = "playground.html"
 BEGINS = "lesson 05"                # what the page of its own begins with

@@ -28,10 +28,10 @@ from PIL import Image
 
 import lab
 from tools import playgrounds
+from tools.playgrounds import VIEW
 
 SANITIZE = Path(__file__).resolve().parent.parent / "tests" / "nbval_sanitize.cfg"
 CELL_SECONDS = 180
-VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 UNWANTED_METADATA = [
     "metadata.signature", "metadata.widgets", "metadata.language_info.version",
@@ -56,7 +56,7 @@ class NbvalComparison:
     # As in nbval's IPyNbFile, which makes this list only for a running pytest; a test compares the two.
     skip_compare = (
         "metadata", "traceback", "prompt_number", "output_type", "name", "execution_count",
-        "application/vnd.jupyter.widget-view+json", "image/png", "image/jpeg",
+        VIEW, "image/png", "image/jpeg",
     )
 
     def __init__(self):

@@ -12,12 +12,12 @@ from PIL import Image
 
 import lab
 from tools import pages, playgrounds, roads
+from tools.playgrounds import VIEW as WIDGET
 from xorlab import editions, look
 from xorlab.files import replacing
 
 SITE = lab.HERE / "html"
 FORMULAS = pages.TEMPLATES / "vendor" / "mathjax"
-WIDGET = "application/vnd.jupyter.widget-view+json"
 TAG = r'<(?:[^>"]|"[^"]*")*>'       # an attribute may hold a >
 
 

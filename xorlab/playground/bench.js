@@ -1,10 +1,9 @@
 // What a playground holds, without a page: a state, its net in training, its int8 net, and the numbers to be drawn.
 import { Net, Trainer, initialWeights, meanLoss, zeroWeights } from "./net.js";
 import { quantize, classOf, changedClasses, differ } from "./int8.js";
-import { complete, makePoints } from "./points.js";
+import { CORNER_LABELS, complete, makePoints } from "./points.js";
 
-export const CODES = 256;               // of one input; a map has CODES x CODES of them
-const FOUR = ["corners", "and", "or"];  // data sets whose points are the four corners
+const CODES = 256;      // of one input; a map has CODES x CODES of them
 
 // Which keys of a state ask for what, when they change
 const OF_START = ["hidden", "activation", "seed", "start"];
@@ -61,7 +60,7 @@ export class Bench {
   get epoch() { return this.trainer.count; }
   get failed() { return this.trainer.failed; }
   get layers() { return this.net.layers; }
-  get ofCorners() { return FOUR.includes(this.settings.data.name); }
+  get ofCorners() { return this.settings.data.name in CORNER_LABELS; }
 
   get state() {
     const weights = this.touched || this.epoch !== 0 ? copyOf(this.layers) : null;

@@ -368,7 +368,7 @@ function refuseBeyond32Bits(low, high) {
 }
 
 // A net as whole numbers. layers : see quantizedLayer.
-export class Int8Net {
+class Int8Net {
   constructor(layers) {
     this.layers = layers;
     this.input = layers[0].input;

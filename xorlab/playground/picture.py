@@ -3,7 +3,7 @@ import base64
 
 import numpy as np
 
-from xorlab import data, look
+from xorlab import compare, data, look
 from xorlab.playground import clouds
 from xorlab.playground import state as states
 
@@ -35,16 +35,13 @@ def counts(state: dict) -> dict:
     """
     x, y, held_x, held_y = clouds.points(state["data"])
     x, y, codes = np.concatenate([x, held_x]), np.concatenate([y, held_y]), states.codes(state)
-    said = {"points": len(y), "right": _right(states.outputs(state, x), y), "right_int8": None, "changed": None}
+    right = int(compare.right(states.outputs(state, x), y).sum())
+    said = {"points": len(y), "right": right, "right_int8": None, "changed": None}
     if codes is not None:
         nearest = np.rint(np.clip(x, 0, 1) * (CODES - 1)).astype(int) @ [CODES, 1]
-        said["right_int8"] = _right(_reals(codes)[nearest], y)
+        said["right_int8"] = int(compare.right(_reals(codes)[nearest], y).sum())
         said["changed"] = int(((_surface(state) > 0.5) != (codes > 0)).sum())
     return said
-
-
-def _right(outputs, y):
-    return int((((outputs > 0.5) == (y > 0.5)) & (outputs != 0.5)).sum())       # a tie names no class
 
 
 def _reals(codes):

@@ -2,7 +2,7 @@
 import { OPTIMIZER_NAMES, Twister, layerSizes } from "./net.js";
 import { RULES } from "./int8.js";
 
-export const MOST_POINTS = 2000;
+const MOST_POINTS = 2000;
 
 // --- what a state may hold: {key: [default, problem(value) -> words after "must be", or nothing]}
 
@@ -161,7 +161,7 @@ function around(radius, angle, label, draws, noise) {
 }
 
 const SQUARE = [[0, 0], [0, 1], [1, 0], [1, 1]];
-const CORNER_LABELS = { corners: [0, 1, 1, 0], and: [0, 0, 0, 1], or: [0, 1, 1, 1] };
+export const CORNER_LABELS = { corners: [0, 1, 1, 0], and: [0, 0, 0, 1], or: [0, 1, 1, 1] };
 
 // {x: Float64Array (2n): x1, x2, x1, x2, ..., y: Float64Array (n)} of points [[x1, x2, label], ...].
 function asArrays(points) {

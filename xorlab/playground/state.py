@@ -35,6 +35,7 @@ START = {
     "weight_decay": 0.0, "seed": 1, "start": "seed", "weights": None, "epoch": 0, "bits": 8, "per": "layer",
     "rule": "tflm", "other": None, "playing": False,
 }
+MIME = "application/vnd.xorlab.playground+json"     # a state in a stored notebook: pages and slides make it live
 PRESETS = json.loads(Path(__file__).with_name("presets.json").read_text(encoding="utf-8"))
 
 

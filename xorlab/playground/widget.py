@@ -5,7 +5,6 @@ import traitlets
 from xorlab.playground import bundle, picture, script, take
 from xorlab.playground import state as states
 
-MIME = "application/vnd.xorlab.playground+json"     # a state in a stored notebook: pages and slides make it live
 SHAPES = ("full", "small")
 
 
@@ -67,7 +66,8 @@ class Playground(anywidget.AnyWidget):
         """Return what a notebook stores: the live widget, and for where nothing runs the state and a picture of it."""
         shown, about = super()._repr_mimebundle_(**kwargs)
         png, said = picture.png(self.state)
-        return {**shown, "text/plain": repr(self), "image/png": png, MIME: self.state}, {**about, "image/png": said}
+        stored = {"text/plain": repr(self), "image/png": png, states.MIME: self.state}
+        return {**shown, **stored}, {**about, "image/png": said}
 
     @traitlets.validate("state")
     def _checked(self, proposal):

@@ -21,7 +21,7 @@ export function shortNumber(value) {
   return signed(value.toFixed(size < 100 ? 2 : size < 1000 ? 1 : 0));
 }
 
-export function scientific(value, behind = 1) {
+function scientific(value, behind = 1) {
   const [digits, exponent] = value.toExponential(behind).split("e");
   return `${signed(digits)} × ${power(Number(exponent))}`;
 }
@@ -53,7 +53,7 @@ export const weightName = (layer, unit, input, layers) => {
 const rightOf = (verdicts, form, things) =>
   `${verdicts.filter(verdict => verdict[form]).length} of ${verdicts.length} ${things}`;
 export const asSentence = text => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-export const thingsOf = bench => bench.ofCorners ? "corners" : "points";
+const thingsOf = bench => bench.ofCorners ? "corners" : "points";
 export const rightWords = (bench, verdicts, form) => rightOf(verdicts, form, thingsOf(bench));
 
 // The live line: what there is to know now, e.g. "epoch 400, loss 0.012, int8 gets 4 of 4 corners, 281 inputs change
