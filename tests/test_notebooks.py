@@ -606,6 +606,13 @@ def test_a_lesson_expects_and_does_not_assert(path):
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_no_sentence_or_statement_stands_twice_in_a_cell(path):
+    for cell in nbformat.read(path, 4).cells:
+        said = [re.sub(r"^\d+\. ", "", line) for line in cell.source.splitlines() if not line.startswith(" ")]
+        assert [line for line in set(said) if len(line) > 25 and said.count(line) > 1] == [], cell.id
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_every_question_has_an_answer_in_code_that_runs(path):
     lesson = path.name[:2]
     missing = [number for number in unanswered(nbformat.read(path, 4)) if (lesson, number) not in THOUGHT]
