@@ -161,6 +161,16 @@ def test_a_page_s_style_sheet_does_not_reach_a_playground_nor_its_own_the_page(f
 
 
 @IN_A_BROWSER
+def test_a_line_on_a_page_is_as_wide_as_its_weight_is_large(files, browser):
+    page, _, _ = opened(browser, files / "page.html", wanted=2)
+    wanted, drawn = zip(*page.evaluate("""() => [...document.querySelector('.live').shadowRoot.querySelectorAll(
+        'line.edge')].map(line => [Number(line.getAttribute('stroke-width')), parseFloat(getComputedStyle(
+        line).strokeWidth)])"""), strict=True)
+    assert drawn == pytest.approx(wanted, rel=1e-4) and max(wanted) == 10.5 > min(wanted)
+    page.close()
+
+
+@IN_A_BROWSER
 def test_the_address_of_a_playground_s_own_page_keeps_and_gives_its_state(files, browser):
     page, strangers, complaints = opened(browser, files / "alone.html")
     at(page, "preset").select_option("two units")

@@ -150,6 +150,9 @@ export const styleSheet = look => `
     & .maps { display: contents; } & .float { grid-area: float; } & .int8 { grid-area: int8; }
     & .difference { grid-area: difference; } & .lens { grid-area: lens; }
   }
+  @container (930px <= width < 1200px) {
+    & .field:has(> select) { display: grid; gap: 2px; }
+  }
   @container (min-width: 1200px) {
     & .play { grid-template-columns: 232px minmax(0, 1fr) 524px; gap: 8px 20px; padding: 10px 14px;
       grid-template-rows: auto 1fr auto;

@@ -4,7 +4,7 @@
 
 // What a page hands down, such as the spacing of its letters, ends here; light or dark goes on. A room reads a slide from
 // afar: no letter there is under 17 pixels.
-const STYLES = `.edge { all: initial; display: block; color-scheme: inherit; }
+const STYLES = `.boundary { all: initial; display: block; color-scheme: inherit; }
   .xor-playground.small :is(button, label, label > span, h3, svg text, .number, .quiet, .key, .empty, .about,
   .time span) { font-size: 17px; }`;
 
@@ -25,13 +25,13 @@ function modelOf(values) {
 }
 
 function revive(place, render) {
-  const [el, edge, styles] = ["div", "div", "style"].map(name => document.createElement(name));
-  edge.className = "edge";
-  edge.append(el);
+  const [el, boundary, styles] = ["div", "div", "style"].map(name => document.createElement(name));
+  boundary.className = "boundary";
+  boundary.append(el);
   styles.textContent = STYLES;
   const host = place.querySelector(".live");
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-  shadow.replaceChildren(styles, edge);
+  shadow.replaceChildren(styles, boundary);
   const { state, shape, address } = JSON.parse(place.querySelector("script").textContent);
   place.classList.add("runs");              // first, so that it is laid out in the room it has
   try {
