@@ -174,6 +174,7 @@ def test_own_points_come_from_arrays_or_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "says"), [("", "no points"), ("0,0\n", "line 1"), ("a,b,c\n0,x,1\n", "line 2"),
+                                            ("0.1,O.5,1\n0,0,1\n", "line 1"), ("nan,nan,nan\n0,0,1\n", "nan"),
                                             ("0,2,1\n", "from 0 to 1"), ("0,0,7\n", "0 or 1")])
 def test_a_file_without_points_gets_a_sentence(tmp_path, text, says):
     (tmp_path / "mine.csv").write_text(text)

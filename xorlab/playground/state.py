@@ -211,13 +211,11 @@ def read_csv(path) -> dict:
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     rows = []
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
-        if not any(cell.strip() for cell in row):
-            continue
+        if not any(cell.strip() for cell in row) or number == 1 and not any(map(_is_number, row)):
+            continue                            # an empty line, or the names of the columns
         try:
             point = [float(cell) for cell in row]
         except ValueError:
-            if not rows and number == 1:
-                continue                        # the names of the columns
             raise ValueError(f"line {number} of {path} must hold three numbers, x1, x2 and a label; "
                              f"got {','.join(row)!r}") from None
         if len(point) != 3:
@@ -227,6 +225,14 @@ def read_csv(path) -> dict:
     if not rows:
         raise ValueError(f"{path} holds no points; each line needs x1, x2 and a label of 0 or 1")
     return {"name": "own", "points": rows}
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 # What a value must be
