@@ -304,6 +304,21 @@ def integers(layers, activation, bits, per):
     return IntegerGraph._of_chain(tuple(steps), "tflm")
 
 
+def test_what_lesson_03_says_of_seed_0_holds_in_a_playground():
+    """SGD, momentum and AdamW get it out by epoch 3,000, RMSprop, Adam and AdamW without decay don't."""
+    tried = [["sgd", 1, 0], ["momentum", 0.1, 0], ["adamw", 0.1, 0.01], ["rmsprop", 0.1, 0], ["adam", 0.1, 0],
+             ["adamw", 0.1, 0]]
+    losses = in_node("""
+    const x = Float64Array.of(0, 0, 0, 1, 1, 0, 1, 1), y = Float64Array.of(0, 1, 1, 0);
+    answer(given.map(([optimizer, rate, weight_decay]) => {
+      const net = new Net(initialWeights([3], "sigmoid", 0), "sigmoid");
+      const trainer = new Trainer(net, { optimizer, rate, weight_decay, loss: "mse" }, x, y);
+      trainer.run(3000);
+      return trainer.loss(x, y);
+    }));""", tried)
+    assert max(losses[:3]) < 0.01 and [round(loss, 3) for loss in losses[3:]] == [0.125, 0.125, 0.125]
+
+
 def codes_in_node(nets, folder):
     """Return codes int8 (nets, rules, 65536) of [{layers, activation, bits, per}], and what was read off each."""
     file = folder / "codes"

@@ -592,6 +592,35 @@ def test_names_stand_beside_the_ends_of_their_curves_and_none_over_another():
     assert texts(more) == [] and len(more.get_legend().get_texts()) == 8          # too many names: a legend
 
 
+def test_no_name_stands_over_a_curve_that_goes_on_further():
+    ax = plots.canvas(1000, 380)[1]
+    long = np.linspace(1, 0, 100)
+    plots.draw(ax, range(100), long, "sgd, rate 0.1")
+    plots.draw(ax, range(40), long[:40] - 0.1, "adam, rate 0.1", number="66 %")     # its name would lie on sgd's curve
+    ax.set(title="Two curves", xlabel="epoch", ylabel="share")
+    ax.figure.draw_without_rendering()
+    boxes = [matplotlib.text.Text.get_window_extent(text) for text in ax.texts]         # without their leaders
+    curves = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+    assert len(boxes) == 2 and not any(curve.intersects_bbox(box, filled=False) for box in boxes for curve in curves)
+    assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(("solved", "starts"), [(0, 128), (12, 16), (403, 500), (128, 128)])
+def test_an_interval_is_drawn_where_the_share_seen_lies_in_the_band(solved, starts):
+    """Against the band's own edges, drawn for 1,001 true shares."""
+    ax = plots.interval(solved, starts)
+    band, _ = ax.collections
+    vertices = band.get_paths()[0].vertices
+    seen, fits = solved / starts, []
+    for p in np.unique(vertices[:, 0]):
+        heights = vertices[vertices[:, 0] == p, 1]
+        if heights.min() - 1e-12 <= seen <= heights.max() + 1e-12:
+            fits.append(p)
+    (low, high), (height, _) = ax.lines[-1].get_data()
+    assert height == seen and abs(low - min(fits)) < 2e-3 and abs(high - max(fits)) < 2e-3
+    assert texts(ax) == [f"fits {100 * low:.1f} % to {100 * high:.1f} %"] and title_of(ax).startswith(f"{solved} of")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_places_keep_their_distance_and_move_as_little_as_can_be(seed):
     rng = np.random.default_rng(seed)

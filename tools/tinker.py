@@ -46,9 +46,10 @@ SLOW_10 = ("cell-24", "cell-28", "cell-29", "cell-42a")
 KERAS_02 = ("cell-31", "keras-net", "cell-33", "keras-apart", "cell-33a", "cell-35e")    # TensorFlow loads slowly
 DIGITS_05 = ("real-code", "real-table", "real-spread")          # trains three networks
 SHORT_03 = {
-    "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=30_000": "epochs=300",
-    "starts=128, epochs=800": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
-    "starts=256, epochs=1_000": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
+    "starts=500, epochs=3_000": "starts=64, epochs=80", "range(500)": "range(64)", "epochs=20_000": "epochs=300",
+    "starts=128, epochs=600": "starts=64, epochs=30", "starts=512, epochs=600": "starts=64, epochs=60",
+    "starts=256, epochs=600": "starts=64, epochs=60", "epochs=600)": "epochs=60)", "epochs=300)": "epochs=30)",
+    "epochs=300, **noise": "epochs=30, **noise", "epochs=1_000": "epochs=100",
     "starts=64, epochs=400": "starts=64, epochs=40",
 }
 # lesson 07's cells that convert other nets, or take times
@@ -118,8 +119,13 @@ CHANGES = {
     "03": (
         Change("eight units, for a short time", {"hidden=3": "hidden=8", **SHORT_03}),
         Change("one unit, another start", {"hidden=3": "hidden=1", "seed=1)": "seed=0)", **SHORT_03}),
-        Change("ten units, longer", {"hidden=3": "hidden=10"}, skip=("cell-20",)),
-        Change("rates ten times as high", {"lr=0.1": "lr=1.0", "rates = [0.01,": "rates = [100,", **SHORT_03}),
+        Change("nothing answered", {
+            "    v = 0.9 * v + g\n    return w - lr * v, v": "    ...", 'guess = "sgd, rate 1"': "",
+            "    answer = np.mean(labels)\n    return answer, np.sum((labels - answer) ** 2) / 4": "    ...",
+            "guess = 0.0015": "", **SHORT_03,
+        }),
+        Change("ten units, longer", {"hidden=3": "hidden=10"}, skip=("cell-20", "cell-20a")),
+        Change("rates ten times as high", {"lr=0.1": "lr=1.0", "[0.03, 0.1,": "[100, 0.1,", **SHORT_03}),
         Change("three data sets of little noise",
                {"SETS = 12": "SETS = 3", "noisy(n, 0.4": "noisy(n, 0.1", **SHORT_03}),
     ),

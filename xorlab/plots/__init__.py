@@ -18,6 +18,7 @@ from xorlab.plots.bars import (
     confusion,
     error_sizes,
     final_losses,
+    interval,
     picture,
     pictures,
     shares,
@@ -32,10 +33,9 @@ from xorlab.plots.squares import boundary, difference, frame, points, regions, s
 
 __all__ = [
     "activations", "attend", "bars", "boundary", "byte_parts", "canvas", "code_difference", "confusion", "curves",
-    "describe", "difference", "disagreement", "draw", "error_sizes", "fact", "final_losses", "frame", "lines",
-    "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions", "response", "ruler",
-    "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values",
-    "weight_codes",
+    "describe", "difference", "disagreement", "draw", "error_sizes", "fact", "final_losses", "frame", "interval",
+    "lines", "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions", "response",
+    "ruler", "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values", "weight_codes",
 ]
 
 PALE_BLUE = "#7fb3d5"   # which copies of version 0.1.0's lessons ask for

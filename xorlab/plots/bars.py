@@ -5,6 +5,7 @@ from matplotlib import pyplot as plt
 from xorlab import look, tflite_bytes
 from xorlab.plots.lines import curve_axes
 from xorlab.plots.paper import COUNT, HALF, PAGE, canvas, describe, fact
+from xorlab.races import wilson
 
 
 def bars(values, ax=None, *, title, xlabel, form="{:,}", colour=look.BAR):
@@ -41,6 +42,33 @@ def shares(entries, ax=None, *, title="Share of starts solved"):
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     ax.invert_yaxis()
     describe(ax, f"{title}: " + "; ".join(f"{label} {share:.0%}" for label, share in zip(labels, solved, strict=True)))
+    return ax
+
+
+def interval(solved, starts, ax=None, *, title=None):
+    """Draw for which true shares a race would show what it showed, and so the 95 % interval; return the axes.
+
+    solved, starts : counts, 0 <= solved <= starts.
+    The band is the middle 95 % of what so many starts show, for each true share (Wilson's normal approximation). The
+    line is what was seen; where it lies in the band, the share fits.
+
+    >>> ax = plots.interval(0, 128)
+    """
+    ax = canvas(HALF, 430)[1] if ax is None else ax
+    low, high = wilson(solved, starts)
+    p, seen = np.linspace(0, 1, 1_001), solved / starts
+    reach = 1.96 * np.sqrt(p * (1 - p) / starts)
+    ax.fill_between(p, np.maximum(p - reach, 0), np.minimum(p + reach, 1), color=look.LINE[0], linewidth=0)
+    ax.axhline(seen, color=look.QUIET[0], linewidth=1.5)
+    ax.fill_between([low, high], 0, seen, color=look.ATTEND_WASH, zorder=0.5)
+    ax.plot([low, high], [seen, seen], color=look.INK[0], linewidth=5, solid_capstyle="butt", clip_on=False)
+    ax.set(title=f"{solved:,} of {starts:,} solved" if title is None else title, xlim=(0, 1), ylim=(0, 1),
+           xlabel="true share", ylabel="share seen", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    fact(ax, f"fits {100 * low:.1f} % to {100 * high:.1f} %")
+    describe(ax, f"Band of the shares that a race of {starts:,} starts shows, by the true share. {solved:,} solved fit "
+                 f"true shares from {low:.1%} to {high:.1%}.")
     return ax
 
 

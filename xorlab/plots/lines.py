@@ -1,6 +1,8 @@
 """Curves, each in the look of what it stands for, with its name and the number to remember beside its end."""
 import numpy as np
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.transforms import offset_copy
 
 from xorlab import look
 from xorlab.plots.paper import canvas, describe
@@ -58,22 +60,46 @@ def _name(ax):
         ax.legend()
         return
     ax.figure.draw_without_rendering()                      # the layout decides how far apart the ends are
-    pixel = ax.figure.dpi / 72
-    row = ROW * ax.xaxis.label.get_size() * pixel
+    row = ROW * ax.xaxis.label.get_size() * ax.figure.dpi / 72
     places = ax.transData.transform(last)
     places[:, 1] = np.clip(places[:, 1], ax.bbox.y0, ax.bbox.y1)
     order = np.lexsort(places.T)                            # all in one pile: curves may end in several columns
-    made = spread(places[order, 1], row, ax.bbox.y0 + row / 4, ax.bbox.y1)
-    moved = np.abs(made - places[order, 1]).max() > row / 4
+    heights = np.empty(len(ends))
+    heights[order] = spread(places[order, 1], row, ax.bbox.y0 + row / 4, ax.bbox.y1)
+    ax.names_written = _written(ax, ends, last, heights, places)
+    if np.ptp(places[:, 0]) > 1 and _cover_a_curve(ax, ends):
+        for text in ax.names_written:
+            text.remove()
+        ax.names_written = _written(ax, ends, last, heights, places, at_edge=True)
+
+
+def _written(ax, ends, last, heights, places, at_edge=False):
+    """Write names at these heights, beside the ends at `last` (data) and `places` (pixels); return the annotations.
+
+    at_edge : all of them right of the axes instead, each joined to its end by a line.
+    """
+    pixel = ax.figure.dpi / 72
+    moved = at_edge or np.abs(heights - places[:, 1]).max() > ROW * ax.xaxis.label.get_size() * pixel / 4
     leader = {"arrowstyle": "-", "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
-    ax.names_written = []
-    for i, y in zip(order, made, strict=True):
-        line, words, ink, _ = ends[i]
-        ax.names_written.append(ax.annotate(
-            words, last[i], textcoords="offset points",
-            xytext=(26 if moved else 9, (y - places[i, 1]) / pixel), color=ink, weight="bold", va="center",
+    written = []
+    for (line, words, ink, _), end, y, place in zip(ends, last, heights, places, strict=True):
+        # the layout will still move the right edge, and the ends with it
+        where = {"xytext": (1, (y - ax.bbox.y0) / ax.bbox.height),
+                 "textcoords": offset_copy(ax.transAxes, ax.figure, x=26, units="points")} if at_edge else {
+            "xytext": (26 if moved else 9, (y - place[1]) / pixel), "textcoords": "offset points"}
+        written.append(ax.annotate(
+            words, end, **where, color=ink, weight="bold", va="center",
             bbox={"facecolor": look.PAPER[0], "edgecolor": "none", "pad": 1, "alpha": 0.85}, annotation_clip=False,
             arrowprops=leader | {"color": line.get_color()} if moved else None))
+    return written
+
+
+def _cover_a_curve(ax, ends):
+    """Does any name stand over a curve, now that the layout has made room for all?"""
+    ax.figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(name) for name in ax.names_written]             # without their leaders
+    paths = [line.get_path().transformed(line.get_transform()) for line, *_ in ends]
+    return any(path.intersects_bbox(box, filled=False) for box in boxes for path in paths)
 
 
 def spread(wanted, gap, low, high):
