@@ -230,6 +230,22 @@ CHANGES = {
                skip=TRANSFER),
         Change("two runs of one filter", {"epochs=15": "epochs=1", "STEPS = 10, (8, 16), 200": "STEPS = 2, (1, 1), 5"}),
     ),
+
+    "13": (
+        Change("the keyword network as one's own file, other tests", {
+            "mine = None": "mine = keywords", "default_rng(42)": "default_rng(7)", "(7, 30, 100)": "(1, 256)",
+        }),
+        Change("the half file instead, a float file as one's own", {
+            'sine = report.example("sine")': 'sine = report.example("sine-half")',
+            "mine = None": 'mine = report.example("sine-float")', "(4, 5.5)": "(0, 1)",
+        }),
+        Change("no such file, and few pictures", {"mine = None": 'mine = "nowhere.tflite"',
+                                                  "digits.test_x, quantize": "digits.test_x[:3], quantize"}),
+        Change("nothing answered", {
+            "return math.comb(total - differ, tests) / math.comb(total, tests)": "...", "guess = 2": "",
+            'mend = {"tensor": "input", "share": 0.5, "up to": 6.28}': "",
+        }),
+    ),
 }
 
 

@@ -64,7 +64,8 @@ ROAD = (("train", "pytorch"), ("ONNX", "onnx"), ("TFLite", "tflite"), ("int8", "
 _ALL = tuple(stop for stop, _ in ROAD)
 STOPS = {"00": _ALL, "01": ("train",), "02": ("train",), "03": ("train",), "04": ("ONNX", "TFLite"), "05": ("int8",),
          "06": ("int8",), "07": ("int8",), "08": ("C",), "09": ("train", "int8"), "10": ("chip",),
-         "11": ("train", "TFLite"), "12": _ALL}
+         "11": ("train", "TFLite"), "12": _ALL,
+         "13": ("TFLite", "int8")}
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from xorlab import sandbox, tflite_file
+from xorlab import runtimes, sandbox, tflite_file
 from xorlab.ports import plan_of_calls
-from xorlab.report.asked import File
+from xorlab.report.asked import File, inputs_of
 
 BYTES_AT_ONCE = 1 << 23             # of all tensors together: more calls than these hold go in pieces
 FIRST = 4                           # names that a sentence lists before it says how many there are
@@ -94,6 +94,26 @@ class Inner:
                 if not self._sessions:
                     raise
         return {i: made[i] for i in self._wanted if i in made}
+
+
+def tensors(path, runtime: str, inputs=None, *, quantize: bool = False) -> list[np.ndarray]:
+    """Return what every operator of a .tflite file makes on a runtime: arrays (calls, ...), in the file's order.
+
+    runtime : of runtimes.RUNTIMES.  inputs, quantize : as for asked.inputs_of; None takes all inputs or draws some.
+    Raises FileNotFoundError; ImportError where TFLite Micro cannot be installed; ValueError, in one sentence, for a
+    damaged file, inputs that do not fit, and a runtime that does not show every tensor.
+
+    >>> from xorlab.report.examples import example
+    >>> [made.shape for made in tensors(example("sine"), "reference")]
+    [(256, 1, 16), (256, 1, 16), (256, 1, 1)]
+    """
+    runtimes.require(runtime)
+    file = File.read(path)
+    given, inner = inputs_of(file, inputs, quantize=quantize), Inner(file, runtime)
+    runs = [inner.run([x[piece] for x in given.arrays]) for piece in pieces(file.graph, len(given))]
+    if len(runs[0]) < len(made_by_operators(file.graph)):
+        raise ValueError(f"{path}: " + " ".join(inner.notes))
+    return [np.concatenate([run[i] for run in runs]) for i in runs[0]]
 
 
 def pieces(graph: tflite_file.Graph, calls: int) -> Iterator[slice]:

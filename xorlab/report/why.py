@@ -83,6 +83,15 @@ class Why(Shown):
                      for stage in later)
         return Table(("operator", "makes", "differ", "of", "share", "largest step", "on inputs"), rows)
 
+    def by_hand(self) -> "Worked":
+        """Return the output in which the first operator that parts does so most, worked out on both sides.
+
+        Raises ValueError if no operator parts.
+        """
+        if not self.worst:
+            raise ValueError(f"{self.title()}, so there is nothing to work out")
+        return Worked(self)
+
     def plot(self, ax=None):
         """Draw the share of numbers that differ behind every operator, and return the axes."""
         if ax is None:
@@ -138,6 +147,18 @@ class Why(Shown):
         if self.worst.scales:
             yield _Lines(self.worst.scales)
         yield _Sides(self.worst.sides)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Worked(Shown):
+    """The part of a Why that redoes one output by hand; it shows itself."""
+    why: Why
+
+    def title(self) -> str:
+        return self.why._place()
+
+    def sections(self) -> list[Section]:
+        return [Section("", tuple(self.why._working()))]
 
 
 def why(path, between: tuple | None = None, inputs=None, *, samples: int | None = None, seed: int | None = None,
