@@ -1,4 +1,4 @@
-"""plots.ruler and weight_codes: the codes that numbers get, as pictures say it."""
+"""plots.ruler, weight_codes and weight_scales: the codes that numbers get, as pictures say it."""
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -53,3 +53,21 @@ def test_weights_stand_on_the_nearest_code_and_beyond_the_limit_on_the_last():
 def test_limits_that_are_none_get_a_sentence(limits):
     with pytest.raises(ValueError, match="limits above 0 for 2 to 8 bits"):
         plots.weight_codes(np.ones(3), limits)
+
+
+def test_a_unit_rounds_on_its_own_steps_per_channel_and_on_the_largest_ones_per_tensor():
+    axes = plots.weight_scales(np.array([[4.0, -4.0], [0.5, 0.9]]), bits=2)        # the codes -1, 0 and 1
+    ticks = [[line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "|"] for ax in axes]
+    assert ticks == [[[-4, 0, 4], [-4, 0, 4]], [[-4, 0, 4], [-0.9, 0, 0.9]]]
+    paths = [[line.get_xdata()[-1] for line in ax.lines if len(line.get_xdata()) == 3 and line.get_marker() == "None"]
+             for ax in axes]
+    assert paths == [[4, -4, 0, 0], [4, -4, 0.9, 0.9]]
+    said = axes[0].figure.alt_text
+    assert "Per tensor, 2 units, 3 codes each: from code to code 4.00, 4.00; rounding moves a weight by 0.35" in said
+    assert "Per channel, 2 units, 3 codes each: from code to code 4.00, 0.90; rounding moves a weight by 0.10" in said
+
+
+@pytest.mark.parametrize(("weights", "bits"), [([[1, 2]], 8), ([[1, 2]], 1), ([1, 2], 3), ([[1], [0]], 3), ([[]], 3)])
+def test_a_layer_that_cannot_be_drawn_gets_a_sentence(weights, bits):
+    with pytest.raises(ValueError, match="2 to 5 bits and weights"):
+        plots.weight_scales(np.array(weights), bits)

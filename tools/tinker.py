@@ -53,9 +53,10 @@ SHORT_03 = {
     "starts=64, epochs=400": "starts=64, epochs=40",
 }
 # lesson 07's cells that convert other nets, or take times
-AFTER_ITS_BYTES_07 = tuple(f"cell-{number}" for number in (
-    "35", "12", "13", "13a", "21", "23", "24", "26", "33b", "36", "37", "38", "38a", "40", "41c", "41d", "43", "44",
-    "44a", "47", "48", "49", "50", "54", "54a", "54b", "54c"))
+AFTER_ITS_BYTES_07 = (*(f"cell-{number}" for number in (
+    "35", "12", "13", "13b", "13a", "21", "23", "24", "26", "33b", "36", "37", "38", "38a", "40", "41c", "41d", "43",
+    "44", "44a", "47", "48", "49", "50", "54", "54a", "54b", "54c")), "scales-picture", "scales-errors", "per-unit",
+    "unit-bytes", "widths-code", "ways", "two-code", "relative")
 # lesson 09's cells after its first network
 TRAINS_MANY_OR_CONVERTS = tuple(f"cell-{number}" for number in (
     "25", "26", "27", "61", "64", "65", "68", "68a", "32", "32b", "17", "19", "22", "36", "38", "40", "40a", "47", "48",
@@ -175,7 +176,7 @@ CHANGES = {
         Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
         Change("other random points and starts", {"np.random.default_rng(3)": "np.random.default_rng(4)",
                                                   "seed=0": "seed=1", "two_layers(20)": "two_layers(7)"}),
-        Change("other widths", {"(3, 32, 48, 128, 256, 512)": "(1, 2, 10, 32, 48, 256, 512)",
+        Change("other widths", {"(3, 32, 48, 256, 512)": "(1, 2, 10, 32, 48, 256, 512)",
                                 "mlp(40, 40)": "mlp(2, 2)", "models.MLP((40, 40)": "models.MLP((2, 2)"}),
     ),
 

@@ -63,3 +63,22 @@ class Affine:
 GRANULARITIES = ("per_channel", "per_tensor")        # of weight scales: one for each unit, or one for the layer
 CODES = np.arange(-128, 128)
 SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output, and a softmax's: 0 to 255/256
+
+
+def rounded(values, axis=None):
+    """Return real numbers as int8 codes make them, on the line of their own range.
+
+    values : float array.  axis : None for one range over all; 1 for one per row, as a dynamic-range file's runtime does
+        with what meets a quantized matrix. Each range is widened to hold 0.
+    Returns float64 of the same shape.  Source: TensorFlow Lite's AsymmetricQuantizeFloats.
+
+    >>> rounded(np.array([[0, 0.2, 0.51], [0, 20, 51]]), axis=1)
+    array([[ 0.  ,  0.2 ,  0.51],
+           [ 0.  , 20.  , 51.  ]])
+    """
+    values = np.asarray(values, np.float64)
+    low = np.minimum(values.min(axis, keepdims=True), 0)
+    high = np.maximum(values.max(axis, keepdims=True), 0)
+    scale = np.where(low == high, 1, (high - low) / 255)
+    zero_point = np.clip(np.rint(-128 - low / scale), -128, 127)
+    return (np.clip(np.rint(values / scale) + zero_point, -128, 127) - zero_point) * scale

@@ -28,7 +28,7 @@ from xorlab.plots.codes import code_difference, disagreement, origins, response
 from xorlab.plots.lines import curves, draw, lines, losses, survival
 from xorlab.plots.nets import activations, loss_along, network, units
 from xorlab.plots.paper import attend, canvas, describe, fact, save, use
-from xorlab.plots.rulers import ruler, weight_codes
+from xorlab.plots.rulers import ruler, weight_codes, weight_scales
 from xorlab.plots.squares import boundary, difference, frame, points, regions, surface, surfaces, values
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "describe", "difference", "disagreement", "draw", "error_sizes", "fact", "final_losses", "frame", "interval",
     "lines", "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions", "response",
     "ruler", "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values", "weight_codes",
+    "weight_scales",
 ]
 
 PALE_BLUE = "#7fb3d5"   # which copies of version 0.1.0's lessons ask for

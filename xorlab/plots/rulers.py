@@ -1,4 +1,4 @@
-"""Codes on a line: where a real number goes when it is quantized, and many weights at once."""
+"""Codes on a line: where a real number goes when it is quantized, many weights at once, and a layer's scales."""
 import numpy as np
 
 from xorlab import look
@@ -85,3 +85,43 @@ def weight_codes(weights, limits, *, height=320):
                      f"{lost:.2g}.")
     axes[0, 0].set_ylabel("weights")
     return axes[0]
+
+
+def weight_scales(weights, bits=3, *, height=330):
+    """Draw what a layer's weights become with one scale per layer, and with one per unit; return the two axes.
+
+    weights : (units, inputs), a row for each unit.  bits : 2 to 5, few enough to tell the codes apart.
+    Raises ValueError for other bits, and for weights that are no such table or have a unit of zeros.
+
+    >>> axes = plots.weight_scales(net.hidden.weight.detach().numpy())
+    """
+    weights = np.asarray(weights, float)
+    if bits not in range(2, 6) or weights.ndim != 2 or not np.abs(weights).max(axis=1, initial=0).all():
+        raise ValueError("weight_scales draws 2 to 5 bits and weights (units, inputs), no unit all 0; got "
+                         f"{bits!r} bits and the shape {weights.shape}")
+    largest = 2 ** (bits - 1) - 1
+    per_unit = np.abs(weights).max(axis=1, keepdims=True) / largest
+    per_layer = np.full_like(per_unit, per_unit.max())
+    reach, units = 1.08 * np.abs(weights).max(), len(weights)
+    _, axes = canvas(PAGE, height, 1, 2)
+    for ax, name, scales in zip(axes, ("Per tensor", "Per channel"), (per_layer, per_unit), strict=True):
+        rounded = np.rint(weights / scales) * scales
+        for row, (before, after, scale) in enumerate(zip(weights, rounded, scales[:, 0], strict=True)):
+            ax.hlines(row, -largest * scale, largest * scale, color=look.LINE[0], linewidth=1.5)
+            ax.plot(np.arange(-largest, largest + 1) * scale, [row] * (2 * largest + 1), "|", color=look.INK[0],
+                    markersize=15, markeredgewidth=2)
+            for weight, code in zip(before, after, strict=True):
+                ax.plot([weight, weight, code], [row - 0.36, row - 0.26, row], color=look.FORMS["int8"][0], linewidth=2)
+                ax.plot(weight, row - 0.36, "o", markersize=9, color=look.FORMS["int8"][0])
+        lost = np.abs(rounded - weights).mean()
+        ax.set(title=f"{name}: {'one scale' if name == 'Per tensor' else f'{units} scales'}", xlabel="weight",
+               xlim=(-reach, reach), ylim=(units - 0.5, -0.7), yticks=range(units),
+               yticklabels=[f"unit {row + 1}" for row in range(units)])
+        ax.grid(False)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        fact(ax, f"rounding moves a weight by {lost:.2f} on average")
+        describe(ax, f"{name}, {units} units, {2 * largest + 1} codes each: from code to code "
+                     f"{', '.join(f'{scale:.2f}' for scale in scales[:, 0])}; rounding moves a weight by {lost:.2f} on "
+                     "average.")
+    return axes
