@@ -263,7 +263,7 @@ def _sparse_origins(plane, first, kinds, ax, title):
     """Draw a marker for each input that differs, its form and shade the operator's; in its own figure, beside a key."""
     key = None
     if ax is None:
-        _, (ax, key) = canvas(height=520, columns=2, width_ratios=[1, 0.92])
+        _, (ax, key) = canvas(height=490, columns=2, width_ratios=[1, 0.92])
         key.set_axis_off()
     _code_axes(ax, title, plane)
     shades = COUNT(np.linspace(0.5, 1, len(kinds)))
