@@ -178,7 +178,8 @@ CHANGES = {
         Change("the textbook's net", {'NAME = "sigmoid-2-3-1"': 'NAME = "textbook-2-4-1"'}),
         Change("another input", {"np.int8([[1, 119]])": "np.int8([[5, -100]])"}),
         Change("another sum, other bits, another sine", {
-            "acc = int(net.trace(one)[0].accumulators[0, 0])": "acc = 666", "(8, 16, 24, 26, 27, 28, 39)": "(1, 31, 45)",
+            "acc = int(net.trace(one)[0].accumulators[0, 0])": "acc = 666",
+            "(8, 16, 24, 26, 27, 28, 39)": "(1, 31, 45)",
             "torch.manual_seed(2)": "torch.manual_seed(5)", "range(600)": "range(50)"}),
     ),
 

@@ -110,7 +110,7 @@ CARRY, TIE = 1 - 2**-40, 0.5 + 2**-32
 @functools.cache
 def _factors():
     drawn = np.exp(np.random.default_rng(83).uniform(math.log(1e-5), math.log(4), 250))
-    return (0.0022472968231886625, *map(float, drawn), 0.5, 1.0, 3.0, CARRY, 2 * CARRY, TIE, TIE / 8)
+    return (MULTIPLIER / 2 ** (31 - SHIFT), *map(float, drawn), 0.5, 1.0, 3.0, CARRY, 2 * CARRY, TIE, TIE / 8)
 
 
 def _true_multiplier(factor):
@@ -287,7 +287,7 @@ EXERCISES = (
         probe=lambda f: [f(q, w, b, zx).tolist() for q, w, b, zx in (
             (np.int8([[1, 119], [-128, 127]]), *FIRST_LAYER), (np.int8([[5, -9]]), np.array([[3, -4]]), [7], 2))]),
     Exercise(
-        "08.2", "write", 3, 2, "fold the zero point", "fold_bias", FOLD.format("..."),
+        "08.2", "write", 3, 2, "fold the zero point", "fold_bias", "def fold_bias(w, b, zx):\n    ...\n",
         FOLD.format("b - zx * w.sum(axis=1)"), judge_fold_bias,
         hints=("Multiply the bracket out: w (q - z) is w q - w z. Which part doesn't depend on the input?",
                "46838 becomes 46838 - 128 * 253, or 14454.",
@@ -302,7 +302,7 @@ EXERCISES = (
         "08.3", "write", 5, 3, "an integer and a shift", "quantize_multiplier",
         "def quantize_multiplier(M):\n    ...\n", SPLIT.format(NEAREST, CARRIED, "shift"), judge_multiplier,
         hints=("`np.frexp(M)` gives a fraction from 1/2 up to 1, and the power of two. What's left is to round.",
-               "0.0022472968 must become 1235464491 and -8; 1 - 2^-40 must become 2^30 and 1.",
+               "The lesson's M must become 1235464491 and -8; 1 - 2^-40 must become 2^30 and 1.",
                "Round with `int(np.floor(mantissa * 2**31 + 0.5))`. Where that makes 2^31, return `2**30, shift + 1`."),
         wrong=((SPLIT.format("int(mantissa * 2**31)", CARRIED, "shift"),
                 "You cut off what is behind the point: then half of the multipliers are one too small."),
