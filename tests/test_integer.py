@@ -231,16 +231,24 @@ def test_every_rule_matches_its_runtime_on_random_files(pytestconfig, tmp_path):
     assert varied > 0.4 * pytestconfig.getoption("models"), "too many random models answer nearly the same to all"
 
 
+def clamped(activation):
+    """A net of one layer whose zero point is no end of the codes, so that an activation cuts within them."""
+    layer = FullyConnected(np.array([[3], [-2]]), np.array([0, 9]), np.float32([0.1]), Affine(1.0, 0),
+                           Affine(0.5, 5), activation)
+    return IntegerMLP((layer,))
+
+
 @pytest.mark.parametrize("rule", ["tflm", "ruy", "single"])
-@pytest.mark.parametrize("name", models.reference_names())
+@pytest.mark.parametrize("name", [*models.reference_names(), "RELU", "RELU6"])
 def test_a_rounding_of_ones_own_takes_the_rules_place(name, rule):
     """The rule's steps, handed in as a function, give the rule's codes."""
     def requantize(acc, multiplier, shift, zo, low):
         steps = RULES[rule].steps(acc[:, None], np.array([multiplier / 2**31 * 2.0**shift]))[:, 0]
         return np.clip(steps.astype(int) + zo, low, 127)
 
-    net, q = IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"), rule), data.int8_inputs()[::7]
-    assert (net.codes_by(requantize, q) == net.codes(q)).all()
+    net = clamped(name) if name.isupper() else IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"))
+    q = np.arange(-128, 128, dtype=np.int8)[:, None] if name.isupper() else data.int8_inputs()[::7]
+    assert (net.under(rule).codes_by(requantize, q) == net.under(rule).codes(q)).all()
 
 
 @pytest.mark.parametrize("made, says", [
