@@ -231,6 +231,35 @@ def test_every_rule_matches_its_runtime_on_random_files(pytestconfig, tmp_path):
     assert varied > 0.4 * pytestconfig.getoption("models"), "too many random models answer nearly the same to all"
 
 
+def clamped(activation):
+    """A net of one layer whose zero point is no end of the codes, so that an activation cuts within them."""
+    layer = FullyConnected(np.array([[3], [-2]]), np.array([0, 9]), np.float32([0.1]), Affine(1.0, 0),
+                           Affine(0.5, 5), activation)
+    return IntegerMLP((layer,))
+
+
+@pytest.mark.parametrize("rule", ["tflm", "ruy", "single"])
+@pytest.mark.parametrize("name", [*models.reference_names(), "RELU", "RELU6"])
+def test_a_rounding_of_ones_own_takes_the_rules_place(name, rule):
+    """The rule's steps, handed in as a function, give the rule's codes."""
+    def requantize(acc, multiplier, shift, zo, low):
+        steps = RULES[rule].steps(acc[:, None], np.array([multiplier / 2**31 * 2.0**shift]))[:, 0]
+        return np.clip(steps.astype(int) + zo, low, 127)
+
+    net = clamped(name) if name.isupper() else IntegerMLP.from_tflite(models.reference_file(name, "int8.tflite"))
+    q = np.arange(-128, 128, dtype=np.int8)[:, None] if name.isupper() else data.int8_inputs()[::7]
+    assert (net.under(rule).codes_by(requantize, q) == net.under(rule).codes(q)).all()
+
+
+@pytest.mark.parametrize("made, says", [
+    (lambda acc, *_: None, "whole numbers of shape"), (lambda acc, *_: acc[:1], "whole numbers of shape"),
+    (lambda acc, *_: acc / 3, "whole numbers of shape"), (lambda acc, *_: acc, "must clamp its codes to -128..127")])
+def test_a_rounding_of_ones_own_that_makes_no_codes_is_refused(made, says):
+    net = IntegerMLP.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"))
+    with pytest.raises(ValueError, match=says):
+        net.codes_by(made, data.int8_inputs()[:99])
+
+
 def test_an_integer_net_is_a_predictor_like_its_runtime():
     path = models.reference_file("relu-2-4-1", "int8.tflite")
     p, runtime = predictors.from_integer(IntegerMLP.from_tflite(path)), predictors.from_tflite(path, "reference")

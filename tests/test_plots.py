@@ -209,6 +209,18 @@ def test_origins_of_one_input_stand_at_their_operators():
     assert "Map of 65,536 inputs of a slice" in ax.figure.alt_text
 
 
+def test_where_few_inputs_part_each_has_a_marker_of_its_operators_form():
+    net = IntegerMLP.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"))
+    first = compare.origins(net, net.under("reference")).reshape(256, 256)
+    for ax in (None, plots.canvas(530, 560)[1]):
+        ax = plots.origins(net, net.under("reference"), ax)
+        drawn = [{(int(x) + 128, int(y) + 128) for x, y in marks.get_offsets()} for marks in ax.collections
+                 if len(marks.get_offsets())]
+        assert drawn == [set(map(tuple, np.argwhere(first == i).tolist())) for i in (0, 2)]
+        assert len({marks.get_paths()[0].vertices.tobytes() for marks in ax.collections
+                    if len(marks.get_offsets())}) == 2
+
+
 def test_a_code_difference_is_taken_on_every_input_code():
     p = predictors.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"), name="int8")
     original = predictors.from_torch(models.reference())

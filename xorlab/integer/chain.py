@@ -1,11 +1,13 @@
 """An int8 net as integer arithmetic in NumPy: read from a TFLite file or made from a PyTorch net."""
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xorlab.integer import explain, quantize
 from xorlab.integer.explain.parts import Explanation
+from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.graph import IntegerGraph, Step, checked_batch
 from xorlab.integer.operators import Dequantize, FullyConnected, Logistic, Quantize, Relu, Reshape
 from xorlab.integer.rules import RULES
@@ -139,6 +141,25 @@ class IntegerMLP:
         out = self._traced(q, batch, sums=False)[-1].codes
         return out[:, 0] if out.shape[1] == 1 else out
 
+    def codes_by(self, requantize: Callable, q: np.ndarray) -> np.ndarray:
+        """Return output codes as `codes` does, with a function of yours in the place of the rule's rounding.
+
+        requantize : from a unit's sums, int64 (n,), its multiplier and shift, the output's zero point and its lowest
+            code to the unit's codes (n,), clamped.  Tables are the rule's.
+        Raises ValueError where it returns anything else, or codes that are no int8.
+        """
+        x = self.checked(q)
+        for step in self.steps:
+            kernel = RULES[self.rule].kernel(step)
+            if isinstance(step, FullyConnected):
+                sums = kernel.accumulate(step, x[:, None])[:, 0]
+                made = [_unit_codes(requantize, step, unit, factor) for unit, factor in zip(
+                    sums.T, np.broadcast_to(step.scales(), sums.shape[1]), strict=True)]
+                x = np.stack(made, axis=1)
+            else:
+                x = kernel(step, x)
+        return x[:, 0] if x.shape[1] == 1 else x
+
     def trace(self, q, batch=1):
         """Run input codes int8 (n, inputs) and return a Step for every operator.  batch : as for `codes`."""
         return self._traced(q, batch, sums=True)
@@ -179,6 +200,16 @@ class IntegerMLP:
         """
         q = np.asarray(q).reshape(1, -1)
         return explain.of_chain(self, q, self.trace(q))
+
+
+def _unit_codes(requantize, layer, sums, factor):
+    codes = np.asarray(requantize(sums, *quantize_multiplier(factor), layer.output.zero_point, layer.lowest))
+    if codes.shape != sums.shape or codes.dtype.kind not in "iu":
+        raise ValueError(f"requantize must return whole numbers of shape {sums.shape}, a code for each sum; got "
+                         f"{codes.dtype} of shape {codes.shape}")
+    if codes.min() < -128 or codes.max() > 127:
+        raise ValueError(f"requantize must clamp its codes to -128..127; got {codes.min()} to {codes.max()}")
+    return np.minimum(codes, RULES["tflm"].clamp(layer)[1]).astype(np.int8)         # a RELU6 ends below 127
 
 
 def chain_of(net) -> IntegerMLP:

@@ -28,6 +28,7 @@ from xorlab.predictors import QuantizedPredictor, answers, name_of, single_answe
 
 RESPONSE_POINTS = 1001  # along the curve of a float predictor
 SPARSE = 0.01           # share of the inputs, up to which each that differs gets a marker
+SPARSE_ORIGINS = 0.02   # the same, where inputs part inside a network
 MAP, WINDOW, ZOOM = 512, 30, 12     # pixels of a dense map's side; codes of its window's side, and pixels of each
 
 
@@ -221,7 +222,8 @@ def _busiest(picture):
 def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
     """Draw at which operator two IntegerMLPs of one net first differ and return the axes.
 
-    With two inputs a map of all 65,536 of them, with one a row of dots for all 256. The later, the darker.
+    With two inputs a map of all 65,536 of them, with one a row of dots for all 256. The later, the darker. If at most
+    2 % differ, each has a marker, of one form an operator.
     inputs, at : as for `disagreement`.
 
     >>> ax = plots.origins(net, net.under("reference"))
@@ -236,6 +238,8 @@ def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
         ax = _code_axes(ax, title, plane)
         ax.plot(plane.codes, first, ".", color=look.INK[0])
         ax.set_yticks(range(-1, len(kinds)), ["nowhere", *kinds])
+    elif sum(counts) <= SPARSE_ORIGINS * len(first):
+        ax = _sparse_origins(plane, first, kinds, ax, title)
     else:
         shades = COUNT(np.linspace(0.45, 1, len(kinds)))
         style = {"cmap": ListedColormap([look.PAPER[0], *shades]), "vmin": -1, "vmax": len(kinds) - 1}
@@ -252,6 +256,26 @@ def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
             "loc": "upper left", "bbox_to_anchor": (1, 1)}
         key.legend(title="first differ at", alignment="left", handletextpad=0.2, **place)
     describe(ax, f"Map of {plane.words}, {title}; first at " + "; ".join(kinds) + ".")
+    return ax
+
+
+def _sparse_origins(plane, first, kinds, ax, title):
+    """Draw a marker for each input that differs, its form and shade the operator's; in its own figure, beside a key."""
+    key = None
+    if ax is None:
+        _, (ax, key) = canvas(height=490, columns=2, width_ratios=[1, 0.92])
+        key.set_axis_off()
+    _code_axes(ax, title, plane)
+    shades = COUNT(np.linspace(0.5, 1, len(kinds)))
+    where = plane.picture(first)
+    for i, kind in enumerate(kinds):
+        row, column = np.nonzero(where == i)
+        style = {"marker": "osD^vP"[i % 6], "color": shades[i], "edgecolor": look.PAPER[0], "linewidth": 0.5}
+        ax.scatter(plane.codes[column], plane.codes[row], s=26, zorder=3, clip_on=False, **style)
+        (key or ax).scatter([], [], s=90, label=kind, **style)
+    ax.set(xlim=plane.place["extent"][:2], ylim=plane.place["extent"][2:], aspect="equal")
+    (key or ax).legend(title="first differ at", alignment="left", handletextpad=0.2, borderaxespad=0,
+                       loc="upper left", bbox_to_anchor=(0, 1) if key else (1.02, 1))
     return ax
 
 
