@@ -376,11 +376,12 @@ def test_two_steps_of_64_bits_take_half_as_many_instructions_more_than_the_line_
     ("while (input[0] == 5 && input[1] == 7); v = 0;", "has not returned after"),        # on one input of all
     ("v = *(int *)16;", "broke off"),
     ("int far[1000000]; far[input[0] + 128] = 1; v = far[5];", "broke off"),
-    ("int nested = 0; xor_net(input, output); v = nested;", "has not returned after"),
+    ("int nested = 0; xor_net(input, output); v = nested;", "broke off"),
     ("__builtin_trap();", "no integer instruction"),
     ("v = input[0] * 0.5f;", "floating-point routines"),
     ('printf("%d", v);', "your_C:1:1: error: call to undeclared function 'printf'"),
     ("\nv = 1;\nv = input[0]\n", "your_C:2:13: error: expected ';'"),
+    ('__asm__(".incbin \\"/dev/zero\\"");', "without asm"),
     ('#include "/dev/zero"', "no line for the preprocessor"),
     ("v = 1;" * 500, "may have 2,000 characters, got 3,000"),
 ])

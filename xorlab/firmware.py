@@ -535,6 +535,8 @@ def of_unit(code: str, target: str = "rv32imc") -> Firmware:
         raise ValueError(f"the C of a unit may have {LONGEST_UNIT:,} characters, got {len(code):,}")
     if "#" in code or "??=" in code or "%:" in code:
         raise ValueError("the C of a unit must have no line for the preprocessor, such as #include or #define")
+    if "asm" in code or "_Pragma" in code:          # which could make the compiler read any file
+        raise ValueError("the C of a unit must be plain C, without asm and _Pragma")
     _check_target(target)
     code = code.lstrip("\n")            # so that a message counts from the first line with something in it
     with TemporaryDirectory() as folder:
