@@ -4,6 +4,7 @@ import copy
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
@@ -99,6 +100,10 @@ class Mutator(ast.NodeTransformer):
             others = (value + 1, -value, 2 * value + 3, 0)
         elif isinstance(value, str):
             others = [word for word in ("stuck", "slow", "bug", "") if word != value]
+            if ";" in value:            # lines of C: each number one larger, each sign turned
+                others += [f"{value[:m.start()]}{int(m[0]) + 1}{value[m.end():]}"
+                           for m in re.finditer(r"\b\d+\b", value)]
+                others += [f"{value[:m.start()]} - {value[m.end():]}" for m in re.finditer(r" \+ ", value)]
         else:
             return node
         return self.change(node, *(ast.Constant(other) for other in others))

@@ -8,6 +8,7 @@ import pytest
 
 from xorlab import codegen, compare, data, firmware, models, predictors, tflite_file
 from xorlab.compiler import compile_c
+from xorlab.exercises import lesson_10
 from xorlab.integer import IntegerGraph, IntegerMLP
 
 pytest.importorskip("ziglang", reason="no C compiler here")
@@ -337,6 +338,80 @@ def test_the_arena_is_enough_for_tflite_micro_and_sixteen_bytes_less_are_not(tmp
     (tmp_path / "bad.tflite").write_bytes(b"no")
     with pytest.raises(ValueError, match="bad.tflite is not a sound TFLite file"):
         firmware.tflite_micro_arena(tmp_path / "bad.tflite")
+
+
+# --- the C of one unit, which may be anybody's
+
+TWO_STEPS = """
+int32_t acc = 49 * input[0] + 5 * input[1] + 15423;
+int64_t y = ((int64_t)acc * 2023254066 + (1 << 30)) >> 31;
+v = (y + 64) >> 7;
+"""
+
+
+@pytest.mark.parametrize("target", firmware.TARGETS)
+def test_the_c_of_a_unit_gives_what_it_says_on_every_input_of_every_processor(target):
+    made = firmware.of_unit("for (v = 0; v < 3; ++v); v = -70000 * v + 300 * input[0] - input[1];", target)
+    expected = [-210000 + 300 * int(a) - int(b) for a, b in Q]
+    assert firmware.unit_values(made).tolist() == expected
+    assert firmware.unit_values(made, Q[5:8]).tolist() == expected[5:8]
+    assert made.extremes().most <= 3 * 8 + 20
+
+
+@pytest.mark.parametrize("target", firmware.TARGETS)
+def test_two_steps_of_64_bits_take_half_as_many_instructions_more_than_the_line_of_write_c(target, built, tmp_path):
+    text = codegen.write_c(built("relu-2-4-1", target).net, tmp_path)[1].read_text()
+    line = re.search(r"v1\[0\] = (.*)", text)[1]
+    plain, short = (firmware.of_unit(code, target) for code in (
+        TWO_STEPS, f"int32_t acc = 49 * input[0] + 5 * input[1]; v = {line}"))
+    expected = built("relu-2-4-1", target).net.trace(Q)[0].codes[:, 0].astype(int) + 128
+    assert np.array_equal(firmware.unit_values(plain), expected)
+    assert np.array_equal(firmware.unit_values(short), expected)
+    counts = {"cortex-m0plus": (58, 20), "cortex-m4": (21, 15), "rv32imc": (30, 20)}
+    assert (plain.extremes().most, short.extremes().most) == counts[target]
+
+
+@pytest.mark.parametrize(("code", "says"), [
+    ("while (1);", "has not returned after"),
+    ("while (input[0] == 5 && input[1] == 7); v = 0;", "has not returned after"),        # on one input of all
+    ("v = *(int *)16;", "broke off"),
+    ("int far[1000000]; far[input[0] + 128] = 1; v = far[5];", "broke off"),
+    ("int nested = 0; xor_net(input, output); v = nested;", "broke off"),
+    ("__builtin_trap();", "no integer instruction"),
+    ("v = input[0] * 0.5f;", "floating-point routines"),
+    ('printf("%d", v);', "your_C:1:1: error: call to undeclared function 'printf'"),
+    ("\nv = 1;\nv = input[0]\n", "your_C:2:13: error: expected ';'"),
+    ('__asm__(".incbin \\"/dev/zero\\"");', "without asm"),
+    ('#include "/dev/zero"', "no line for the preprocessor"),
+    ("v = 1;" * 500, "may have 2,000 characters, got 3,000"),
+])
+def test_c_of_a_unit_that_hangs_crashes_or_cheats_ends_in_a_sentence(code, says):
+    with pytest.raises(ValueError, match=re.escape(says)) as raised:
+        firmware.of_unit(code)
+    assert "\n" not in str(raised.value)
+
+
+def test_c_of_a_unit_that_never_sets_its_value_shows_so_and_what_is_no_text_is_refused():
+    assert set(firmware.unit_values(firmware.of_unit("int32_t w = 3;"), Q[:9])) == {firmware.UNSET}
+    with pytest.raises(TypeError, match="must be a text in quotes, got int"):
+        firmware.of_unit(3)
+    with pytest.raises(ValueError, match="target must be one of"):
+        firmware.of_unit("v = 1;", "z80")
+
+
+@pytest.mark.parametrize("target", firmware.TARGETS)
+def test_lesson_10s_exercises_say_what_is_counted(target, built):
+    made = built("relu-2-4-1", target)
+    extremes = made.extremes()
+    assert lesson_10.FLASH[target] == made.flash_bytes
+    assert lesson_10.COUNTS[target] == (extremes.least, extremes.most)
+    worst = (Q == [-128, 127]).all(axis=1)
+    if target == "cortex-m4":
+        assert extremes.counts[worst] == extremes.least
+    else:
+        assert np.array_equal(extremes.counts == extremes.most, worst)
+    if target == "cortex-m0plus":
+        assert extremes.counts[Q[:, 0] == Q[:, 1]].max() == lesson_10.ON_THE_DIAGONAL
 
 
 # --- ESP32-S3

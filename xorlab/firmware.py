@@ -26,6 +26,8 @@ FUNCTION = "xor_net"
 SAMPLE = 4096                       # so many inputs stand for all, where all are too many
 BRANCHES = 5_000_000                # so many can be watched in a few seconds
 PATIENCE = 100_000_000              # a function that has not returned after so many instructions never will
+UNIT_PATIENCE = 300                 # so many for one input are five times what the plainest C of a unit needs
+LONGEST_UNIT = 2000                 # characters of C
 
 # what compiled code may execute; a prefix c., a suffix .w or .n, a condition, or an s that sets flags comes off first
 THUMB = """
@@ -92,6 +94,24 @@ __attribute__((section(".batch"))) void batch(const int8_t *input, int8_t *outpu
         {function}(input, output);
 }}
 """
+# a unit lies in a file with its loop, so that the compiler, which takes longest, runs once
+UNIT = """\
+#include <stdint.h>
+__attribute__((noinline)) void {function}(const int8_t *input, int32_t *output)
+{{
+    int32_t v = INT32_MIN;
+#line 1 "{name}"
+{code}
+    output[0] = v;
+}}
+__attribute__((section(".batch"))) void batch(const int8_t *input, int32_t *output, uint32_t n)
+{{
+    for (; n; --n, input += 2, ++output)
+        {function}(input, output);
+}}
+"""
+UNIT_NAME = "your_C"                # as the compiler's messages call it
+UNSET = -(2**31)                    # what v is where a unit's C does not set it
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -219,9 +239,8 @@ class Firmware(Tabular):
         return Table(("net", "target", "flash, bytes", "RAM, bytes"),
                      ((self.name, self.target, f"{self.flash_bytes:,}", f"{self.ram_bytes:,}"),))
 
-    def _check_that_it_returns(self):
-        q = np.zeros((1, self.net.width), np.int8)
-        self._machine(q).call(FUNCTION, BUFFERS, BUFFERS + q.size, at_most=PATIENCE)
+    def _check_that_it_returns(self, q, at_most):
+        self._machine(q).call("batch", BUFFERS, BUFFERS + q.size, len(q), at_most=at_most)
 
     def _machine(self, q):
         machine = _Machine(TARGETS[self.target], self._symbols, len(q) * (self.net.width + self.net.outputs))
@@ -327,7 +346,7 @@ class Firmware(Tabular):
         """Yield (address, size, mnemonic, operands) of the code, leaving out the constants that lie among it."""
         import capstone
 
-        start, content = self._sections[".text"]
+        start, content = self._sections.get(".text", (FLASH, b""))
         kind, modes = TARGETS[self.target].disassembler
         decoder = capstone.Cs(getattr(capstone, f"CS_ARCH_{kind}"),
                               sum(getattr(capstone, f"CS_MODE_{mode}") for mode in modes))
@@ -344,7 +363,7 @@ class Firmware(Tabular):
         marks = sorted({(s["st_value"] & ~1, s.name[:2] == "$d")
                         for s in self._elf.get_section_by_name(".symtab").iter_symbols()
                         if s.name[:2] in ("$t", "$x", "$d") and start <= s["st_value"] < stop})
-        for (low, constants), (high, _) in zip(marks, [*marks[1:], (stop, None)], strict=True):
+        for (low, constants), (high, _) in zip(marks, [*marks[1:], (stop, None)], strict=False):
             if not constants and low < high:
                 yield low, high
 
@@ -467,24 +486,17 @@ def from_sources(sources: list, target: str, net: IntegerMLP | IntegerGraph, fla
         if isinstance(given, (str, Path)):
             raise TypeError(f"{what} must be a list, got {str(given)!r} alone; put it into [ ]")
     sources = [files.existing_file(source, "C") for source in sources]
-    if target not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
-    for package in ("unicorn", "capstone", "elftools"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError("the emulator is missing; install it with: pip install unicorn capstone pyelftools")
-    chosen = TARGETS[target]
+    _check_target(target)
     with TemporaryDirectory() as folder:
         folder = Path(folder)
-        script, batch = folder / "link.ld", folder / "batch.c"
-        script.write_text(LINK.format(flash=FLASH, ram=RAM, half=RAM_SIZE // 2))
+        batch = folder / "batch.c"
         batch.write_text(BATCH.format(function=FUNCTION, inputs=net.width, outputs=net.outputs))
-        common = ["-target", chosen.triple, f"-mcpu={chosen.cpu}", *FLAGS]
+        common = _flags(target)
         objects = [compile_c([source], folder / f"{i}.o", [*common, *flags, "-c"], f"compiling for {target}")
                    for i, source in enumerate(sources)]
         objects.append(compile_c([batch], folder / "batch.o", [*common, "-Os", "-c"], f"compiling for {target}"))
         try:
-            image = compile_c(objects, folder / "image.elf", [
-                *common, "-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)], f"linking for {target}")
+            image = compile_c(objects, folder / "image.elf", [*common, *_link_flags(folder)], f"linking for {target}")
         except ValueError as error:
             if f"undefined symbol: {FUNCTION}" not in str(error):
                 raise
@@ -494,8 +506,78 @@ def from_sources(sources: list, target: str, net: IntegerMLP | IntegerGraph, fla
         texts = {source.name: source.read_text(encoding="utf-8", errors="replace") for source in sources}
         made = Firmware(name, target, net, image.read_bytes(), texts)
     _check(made)
-    made._check_that_it_returns()
+    made._check_that_it_returns(np.zeros((1, net.width), np.int8), PATIENCE)
     return made
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What Firmware asks of a net: how many codes go in, and how many bytes come out."""
+    width: int
+    outputs: int
+    checked = IntegerMLP.checked
+
+
+def of_unit(code: str, target: str = "rv32imc") -> Firmware:
+    """Compile a few lines of C that set `v`, an int32_t, from the codes `input[0]` and `input[1]`; return Firmware.
+
+    Its answers are the four bytes of v; `unit_values` reads them.
+    The C may be anybody's: it runs in the emulator only, and has run on all 65,536 inputs before it is returned.
+    Raises ValueError, in one sentence, for C that the compiler refuses, that uses the preprocessor or floating point,
+    that breaks off, or that has not returned after 300 instructions an input; ImportError as build does.
+
+    >>> unit_values(of_unit("v = input[0] + input[1];"), np.int8([[3, 4]]))
+    array([7])
+    """
+    if not isinstance(code, str):
+        raise TypeError(f"the C of a unit must be a text in quotes, got {type(code).__name__}")
+    if len(code) > LONGEST_UNIT:
+        raise ValueError(f"the C of a unit may have {LONGEST_UNIT:,} characters, got {len(code):,}")
+    if "#" in code or "??=" in code or "%:" in code:
+        raise ValueError("the C of a unit must have no line for the preprocessor, such as #include or #define")
+    if "asm" in code or "_Pragma" in code:          # which could make the compiler read any file
+        raise ValueError("the C of a unit must be plain C, without asm and _Pragma")
+    _check_target(target)
+    code = code.lstrip("\n")            # so that a message counts from the first line with something in it
+    with TemporaryDirectory() as folder:
+        folder = Path(folder)
+        source = folder / "unit.c"
+        source.write_text(UNIT.format(function=FUNCTION, code=code, name=UNIT_NAME), encoding="utf-8")
+        # linked by itself, for with other flags the compiler would make its runtime library a second time
+        compiled = compile_c([source], folder / "unit.o", [*_flags(target), "-Os", "-std=c99", "-fwrapv", "-c"],
+                             f"compiling for {target}")
+        image = compile_c([compiled], folder / "image.elf", [*_flags(target), *_link_flags(folder)],
+                          f"linking for {target}")
+        made = Firmware("C of a unit", target, _Ends(2, 4), image.read_bytes(),
+                        {source.name: source.read_text(encoding="utf-8"), UNIT_NAME: code})
+    _check(made)
+    q = data.int8_inputs()
+    made._check_that_it_returns(q, UNIT_PATIENCE * len(q))
+    return made
+
+
+def unit_values(unit: Firmware, q: np.ndarray | None = None) -> np.ndarray:
+    """Return what the C of `of_unit` makes of input codes int8 (n, 2), all 65,536 by default: int64 (n,)."""
+    return unit.run(data.int8_inputs() if q is None else q).view("<i4")[:, 0].astype(np.int64)
+
+
+def _flags(target):
+    return ["-target", TARGETS[target].triple, f"-mcpu={TARGETS[target].cpu}", *FLAGS]
+
+
+def _link_flags(folder):
+    """Write the linker's script into a folder and return the flags that ask for it."""
+    script = folder / "link.ld"
+    script.write_text(LINK.format(flash=FLASH, ram=RAM, half=RAM_SIZE // 2))
+    return ["-Wl,--gc-sections", "-Wl,-e,batch", "-T", str(script)]
+
+
+def _check_target(target):
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    for package in ("unicorn", "capstone", "elftools"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError("the emulator is missing; install it with: pip install unicorn capstone pyelftools")
 
 
 def _check(made):
