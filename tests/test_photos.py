@@ -125,6 +125,17 @@ def test_features_are_those_of_one_picture_at_a_time(net):
     assert together.shape == (40, 40)
 
 
+def test_the_network_gets_bytes_less_127_in_units_of_128_in_three_equal_channels():
+    grey = np.full((1, 25, 25, 1), 0.0, np.float32)
+    for byte, expected in ((0, -127 / 128), (127, 0), (255, 1)):
+        large = photos.enlarged(grey + np.float32(byte / 255))
+        assert large.shape == (1, 64, 64, 3)
+        np.testing.assert_allclose(large, expected, atol=1e-3)
+    colour = np.zeros((1, 64, 64, 3), np.float32)
+    colour[..., 0] = 1
+    assert list(np.round(photos.enlarged(colour)[0, 9, 9])) == [1, -1, -1]
+
+
 # features without a network
 
 def test_local_patterns_are_counted_pixel_by_pixel():

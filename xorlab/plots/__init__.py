@@ -16,6 +16,7 @@ from xorlab.plots.bars import (
     bars,
     byte_parts,
     confusion,
+    dots,
     error_sizes,
     final_losses,
     picture,
@@ -32,7 +33,7 @@ from xorlab.plots.squares import boundary, difference, frame, points, regions, s
 
 __all__ = [
     "activations", "attend", "bars", "boundary", "byte_parts", "canvas", "code_difference", "confusion", "curves",
-    "describe", "difference", "disagreement", "draw", "error_sizes", "fact", "final_losses", "frame", "lines",
+    "describe", "difference", "disagreement", "dots", "draw", "error_sizes", "fact", "final_losses", "frame", "lines",
     "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions", "response", "ruler",
     "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values",
     "weight_codes",
