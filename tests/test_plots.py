@@ -695,3 +695,14 @@ def test_a_row_of_pictures_has_a_line_each_and_one_sentence():
     assert [texts(ax) for ax in axes] == [["7"], ["8"], ["9\nnot 8"]] and axes[0].figure.alt_text == "Three digits."
     axes[0].figure.draw_without_rendering()
     assert all(ax.texts[0].get_window_extent().y1 < axes[0].figure.bbox.y1 for ax in axes)         # none is cut off
+
+
+def test_dots_show_every_run_and_the_mean_of_a_row():
+    groups = {"pixels": np.array([0.5, 0.7]), "ImageNet": np.array([0.9, 0.8, 1.0])}
+    ax = plots.dots(groups, title="Draws", xlabel="share right", beside={"pixels": "30 (20 to 40)"}, heading="lead")
+    for row, values in enumerate(groups.values()):
+        assert list(ax.lines[2 * row].get_xdata()) == list(values)
+        assert list(np.ravel(ax.lines[2 * row + 1].get_xdata())) == [values.mean()]
+    assert texts(ax) == ["30 (20 to 40)", "", "lead"]
+    assert ax.figure.alt_text == (
+        "Draws, share right, mean of the dots: pixels 0.6; ImageNet 0.9. lead: pixels 30 (20 to 40).")

@@ -2,8 +2,9 @@
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
 streams, files, tables, look, editions, data, tflite_format, tflite_file, tflite_bytes, runtimes, sandbox, models,
-integer, ports, codegen, compiler, firmware, optimizers, population, races, qat, training, zoo, export, predictors,
-compare, conformance, trials, fewbits, plots, report, exercises, playground, widgets, environment, cli.
+integer, ports, codegen, compiler, firmware, optimizers, population, races, qat, training, zoo, export, photos,
+predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report, exercises, playground, widgets,
+environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import importlib.util

@@ -7,6 +7,7 @@ import numpy as np
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FEW_CODES = 32              # fewer of the 256 codes than these are a sign of a wrong unit or calibration
 
 
@@ -111,11 +112,13 @@ class Images:
     """Pictures with labels, split into a part to train on and a part that is only for scoring.
 
     train_x, test_x : float32 (n, height, width, channels) in 0..1.  train_y, test_y : int64 (n,), 0 to classes - 1.
+    names : a word for each class.
     """
     train_x: np.ndarray
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+    names: tuple = ()
 
     @property
     def classes(self):
@@ -147,7 +150,7 @@ def _digits():
     x = (digits.images / 16).astype(np.float32)[..., None]         # its pixels are counts from 0 to 16
     y = digits.target.astype(np.int64)
     train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.25, stratify=y, random_state=0)
-    return Images(train_x, train_y, test_x, test_y)
+    return Images(train_x, train_y, test_x, test_y, tuple("0123456789"))
 
 
 def _cifar10():
@@ -157,7 +160,8 @@ def _cifar10():
     with downloading("CIFAR-10"):
         (train_x, train_y), (test_x, test_y) = cifar10.load_data()
     scaled = [np.float32(x / np.float32(255)) for x in (train_x, test_x)]
-    return Images(scaled[0], train_y.astype(np.int64).ravel(), scaled[1], test_y.astype(np.int64).ravel())
+    return Images(scaled[0], train_y.astype(np.int64).ravel(), scaled[1], test_y.astype(np.int64).ravel(),
+                  CIFAR10)
 
 
 IMAGES = {"digits": _digits, "cifar10": _cifar10}

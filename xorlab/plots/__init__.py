@@ -16,6 +16,7 @@ from xorlab.plots.bars import (
     bars,
     byte_parts,
     confusion,
+    dots,
     error_sizes,
     final_losses,
     interval,
@@ -33,10 +34,10 @@ from xorlab.plots.squares import boundary, difference, frame, points, regions, s
 
 __all__ = [
     "activations", "attend", "bars", "boundary", "byte_parts", "canvas", "code_difference", "confusion", "curves",
-    "describe", "difference", "disagreement", "draw", "error_sizes", "fact", "final_losses", "frame", "interval",
-    "lines", "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions", "response",
-    "ruler", "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values", "weight_codes",
-    "weight_scales",
+    "describe", "difference", "disagreement", "dots", "draw", "error_sizes", "fact", "final_losses", "frame",
+    "interval", "lines", "loss_along", "losses", "network", "origins", "picture", "pictures", "points", "regions",
+    "response", "ruler", "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values",
+    "weight_codes", "weight_scales",
 ]
 
 PALE_BLUE = "#7fb3d5"   # which copies of version 0.1.0's lessons ask for

@@ -72,6 +72,31 @@ def interval(solved, starts, ax=None, *, title=None):
     return ax
 
 
+def dots(groups, ax=None, *, title, xlabel, beside=None, heading=""):
+    """Draw a row of dots for each group, one dot a run, with a line at their mean; return the axes.
+
+    groups : {name: numbers (runs,)}.  beside : {name: words}, at the right of a row, under `heading`; a group may
+        have none.
+
+    >>> ax = plots.dots({"pixels": a, "ImageNet": b}, title="Ten draws", xlabel="share right")
+    """
+    beside = beside or {}
+    ax = _row_axes(ax, len(groups) + bool(heading) / 2)
+    for row, (name, values) in enumerate(groups.items()):
+        ax.plot(values, [row] * len(values), "o", color=look.BAR, markersize=7, alpha=0.6, markeredgewidth=0)
+        ax.plot(np.mean(values), row, "|", color=look.INK[0], markersize=20, markeredgewidth=2)
+        ax.text(1.02, row, beside.get(name, ""), transform=ax.get_yaxis_transform(), va="center")
+    if heading:
+        ax.text(1.02, -0.7, heading, transform=ax.get_yaxis_transform(), va="center", color=look.QUIET[0])
+    ax.set(title=title, xlabel=xlabel, ylim=(-0.6, len(groups) - 0.4))
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.invert_yaxis()
+    means = "; ".join(f"{name} {np.mean(values):.3g}" for name, values in groups.items())
+    words = "; ".join(f"{name} {text}" for name, text in beside.items())
+    describe(ax, f"{title}, {xlabel}, mean of the dots: {means}." + (f" {heading}: {words}." if words else ""))
+    return ax
+
+
 def final_losses(entry, ax=None, *, title=None):
     """Draw the histogram of the final losses of one optimizer's starts and return the axes."""
     title = title or f"Final losses, {entry.label}"
