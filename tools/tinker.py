@@ -216,7 +216,7 @@ CHANGES = {
         Change("clouds further apart", {"[0.62, 0.59]": "[0.9, 0.9]"}, skip=(*HOUSES, *SEARCH)),
         Change("other widths, fewer trials", {
             "for units in (2, 16)}": "for units in (1, 3)}", "[2, 16]": "[1, 3]", "max_trials=15": "max_trials=5"},
-               skip=(*HOUSES, "cell-24")),
+               skip=(*HOUSES, "cell-24", "search-test", "search-confusion")),
     ),
 
     "12": (
