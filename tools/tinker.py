@@ -38,7 +38,8 @@ class Change:
 
 # Cells that a change in another part of their lesson doesn't concern: fitting houses, and transfer, which takes longest
 HOUSES = ("cell-04", "cell-06", "cell-09", "cell-10", "compile-again", "cell-13", "cell-14", "cell-18", "cell-21",
-          "cell-23", "cell-24", "cell-28", "cell-29", "cell-30", "lstsq-code", "cell-64", "answer-1", "answer-4")
+          "cell-28", "cell-29", "cell-30", "lstsq-code", "lstsq-two", "cell-64", "answer-1", "answer-4")
+SEARCH = ("clouds-5", "cell-23", "cell-24", "search-test", "search-confusion")
 TRANSFER = ("cell-39", "cell-40", "cell-41", "cell-43", "centred-leads", "cell-46", "cell-47", "anywhere-leads",
             "answer-4")
 # every net on every processor, whatever the lesson's net; and the same again for speed
@@ -215,12 +216,16 @@ CHANGES = {
 
     "11": (
         Change("one hidden unit", {"Dense(8, activation=": "Dense(1, activation="}, skip=(
-            *HOUSES, "cell-36", "cell-38", "cell-41", "cell-51", "cell-52", "cell-54", "cell-56", "cell-58", "cell-62",
-            "answer-2", "answer-3")),
-        Change("two ReLU units, converted", {'Dense(8, activation="tanh"': 'Dense(2, activation="relu"'}, skip=HOUSES),
+            *HOUSES, *SEARCH, "leak", "cell-36", "cell-38", "cell-41", "cell-51", "cell-52", "cell-54", "cell-56",
+            "cell-58", "cell-62", "answer-2", "answer-3")),
+        Change("two ReLU units, converted", {'Dense(8, activation="tanh"': 'Dense(2, activation="relu"'},
+               skip=(*HOUSES, *SEARCH)),
         Change("another town", {"SCATTER = 2.5, 150, 20": "SCATTER = -1.0, 900, 60"}, skip=(
-            "cell-28", "cell-29", "cell-30", "lstsq-code")),
-        Change("clouds further apart", {"[0.62, 0.59]": "[0.9, 0.9]"}, skip=HOUSES),
+            "cell-28", "cell-29", "cell-30", "lstsq-code", "lstsq-two", *SEARCH)),
+        Change("clouds further apart", {"[0.62, 0.59]": "[0.9, 0.9]"}, skip=(*HOUSES, *SEARCH)),
+        Change("other widths, fewer trials", {
+            "for units in (2, 16)}": "for units in (1, 3)}", "[2, 16]": "[1, 3]", "max_trials=15": "max_trials=5"},
+               skip=(*HOUSES, "cell-24", "search-test", "search-confusion")),
     ),
 
     "12": (
