@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from xorlab import cli, compare, data, models, predictors, trials, zoo
+from xorlab import cli, compare, data, models, plots, predictors, trials, zoo
 from xorlab.exercises import lesson_09
 from xorlab.qat import FakeQuantized
 
@@ -25,6 +25,16 @@ def test_the_command_prints_a_trial_and_its_sentences(monkeypatch, capsys):
     printed = capsys.readouterr().out
     trial = trials.run("dense1", seed=3, outputs=200, quantize=False)
     assert printed == "\n".join([str(trial), *trial.sentences(), ""])
+
+
+def test_no_bar_of_the_weights_lies_outside_its_panel():
+    """The largest weight of dense4's second layer is negative."""
+    weights = zoo.trained("dense4", seed=3)[2].weight.detach().numpy()
+    assert -weights.min() > weights.max()
+    for ax in plots.weight_codes(weights, {8: 0.87, 4: 0.87, 2: 0.87}):
+        low, high = ax.get_xlim()
+        middles = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in ax.patches]
+        assert sum(height for middle, height in middles if low < middle < high) == weights.size
 
 
 def test_student_t_is_that_of_twenty_pairs():
