@@ -61,7 +61,8 @@ def _same(given, after):
         return len(given) == len(after) and all(map(_same, given, after))
     if isinstance(given, set):
         return given == after
-    given, after = np.asarray(given), np.asarray(after)
+    # a tensor may want a gradient, and is no array then
+    given, after = (np.asarray(value.detach() if hasattr(value, "detach") else value) for value in (given, after))
     return given.shape == after.shape and np.array_equal(given, after, equal_nan=given.dtype.kind == "f")
 
 
