@@ -1,5 +1,5 @@
 """All exercises, in the order of the lessons."""
-from xorlab.exercises import lesson_00, lesson_01, lesson_02, lesson_04, lesson_05, lesson_06
+from xorlab.exercises import lesson_00, lesson_01, lesson_02, lesson_04, lesson_05, lesson_06, lesson_12
 
-LESSONS = (lesson_00, lesson_01, lesson_02, lesson_04, lesson_05, lesson_06)
+LESSONS = (lesson_00, lesson_01, lesson_02, lesson_04, lesson_05, lesson_06, lesson_12)
 EXERCISES = {exercise.id: exercise for lesson in LESSONS for exercise in lesson.EXERCISES}
