@@ -167,6 +167,17 @@ def _cifar10():
 IMAGES = {"digits": _digits, "cifar10": _cifar10}
 
 
+def photograph():
+    """Return a real photograph as greys: float32 (176, 176) from 0 (black) to 1 (white), a pagoda before the sky.
+
+    A part of china.jpg, which scikit-learn brings along, at half its size.
+    """
+    from sklearn.datasets import load_sample_image
+
+    grey = load_sample_image("china.jpg").mean(axis=2)[16:368, 40:392] / 255
+    return grey.reshape(176, 2, 176, 2).mean(axis=(1, 3)).astype(np.float32)
+
+
 @contextmanager
 def downloading(what):
     """Turn the failure of a block in which Keras downloads `what` into a ConnectionError of one sentence."""
