@@ -40,7 +40,13 @@ SOURCES = {
     ("09", "99 %"): "the next one, rounded",
     ("09", "99.28 %"): "quoted from a published table of four digit classifiers",
     ("09", "1.3 %"): "the same",
+    ("09", "21 points"): "20.8, rounded",
+    ("12", "30,276 times"): "174 x 174, the size that it prints",
+    ("12", "2,304 numbers"): "6 x 6 x 64, what its table shows before they are laid flat",
+    ("12", "14,714,688 parameters"): "VGG16 without its head, as tests/test_cifar.py counts",
     ("README.md", "1,700 times"): "benchmarks/race.py",
+    ("README.md", "12 hours"): "docs/plans.toml; tests/test_plans.py adds up its minutes",
+    ("docs/instructors.md", "12 hours"): "the same",
 }
 
 
