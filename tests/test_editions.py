@@ -147,12 +147,13 @@ def bare(text):
 
 
 def expected_values(cell):
-    """Return what a task's solution is: its region, and each literal of some length that it assigns."""
-    texts = [editions.solution(cell)]
-    try:
+    """Return what a task's solution is: its region, and each value of some length that it assigns.
+
+    A prediction's value is one of the choices in its question, and what a function's lines assign is no answer alone.
+    """
+    texts, assigned = [editions.solution(cell)], []
+    if not re.search(r"(?m)^def |^predict\(", editions.source(cell)):
         assigned = [node.value for node in ast.parse(texts[0]).body if isinstance(node, ast.Assign)]
-    except SyntaxError:                 # lines of a function's body
-        assigned = []
     return [bare(text) for text in [*texts, *map(ast.unparse, assigned)] if len(bare(text)) >= 8]
 
 

@@ -678,3 +678,13 @@ def test_bad_arguments_of_the_demo_get_one_sentence(tmp_path, monkeypatch, capsy
     assert cli.main(["demo", *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error and len(error.splitlines()) == 1
+
+
+def test_the_same_net_gives_the_same_file_however_many_were_converted_before(tmp_path):
+    """Layers are numbered through the process, and their names are part of a file."""
+    export.to_onnx(models.reference("sigmoid-2-3-1"), tmp_path / "net.onnx")
+    made = []
+    for turn in ("first", "second"):
+        export.to_saved_model(tmp_path / "net.onnx", tmp_path / turn)
+        made.append(export.to_tflite(tmp_path / turn, tmp_path / f"{turn}.tflite", "float16").read_bytes())
+    assert made[0] == made[1]

@@ -129,7 +129,10 @@ def _convert_onnx(onnx_path, directory):
 
     def convert():
         import onnx2tf
+        import tf_keras
 
+        # layers are numbered through the process: names, and so files, would be longer from the second net on
+        tf_keras.backend.reset_uids()
         with TemporaryDirectory() as temporary:
             # of a copy, because onnx2tf writes inferred shapes back into the file it is given;
             # without its simplifier, which is three subprocesses and takes ten times as long for the same result

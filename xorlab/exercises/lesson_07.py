@@ -111,7 +111,7 @@ def judge_bytes(answer):
 
 
 def _bytes_source(weights, biases, scales, zero_points):
-    return (f'unit = {{"weights": {weights}, "biases": {biases},\n        "scales": {scales}, '
+    return (f'unit = {{"weights": {weights}, "biases": {biases}, "scales": {scales}, '
             f'"zero points": {zero_points}}}\n')
 
 
