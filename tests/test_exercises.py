@@ -196,13 +196,28 @@ def test_a_check_does_not_call_the_solution(exercise, monkeypatch):
         assert exercises.check(exercise.id, answer).is_right
 
 
+class Stubborn:
+    """It says that it has two parts, and is neither numbers nor parts."""
+    def __array__(self, *arguments, **options):
+        raise RuntimeError("no")
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        raise KeyError(i)
+
+
 ODD = ("abc", "3", "", np, int, print, lambda: 3, lambda *a, **k: None, np.bool_(True), True, float("nan"), 1e999,
-       [], [1, 2], [[1]] * 3, {}, {"A": 1}, object(), 10**400, np.zeros((2, 2)), b"x")
+       [], [1, 2], [[1]] * 3, {}, {"A": 1}, object(), 10**400, np.zeros((2, 2)), b"x",
+       [[1], [2, 3]], (np.zeros(3), np.zeros(2)), {1, 2}, 1j, Stubborn(), (Stubborn(), Stubborn()))
 
 
 @EVERY
 def test_an_odd_answer_gets_a_sentence_and_no_error(exercise):
-    for answer in ODD:
+    """So does a function that returns one."""
+    returning = [lambda *arguments, odd=odd, **options: odd for odd in ODD] if "def " in exercise.stub else []
+    for answer in (*ODD, *returning):
         said = (exercises.predict if exercise.kind == "predict" else exercises.check)(exercise.id, answer)
         assert isinstance(said, Verdict) and not said.is_right
         assert "can't be judged" not in said.sentence, said

@@ -110,12 +110,38 @@ def number(value: object, asked: str = "a number") -> float:
     if isinstance(value, (str, bytes, bool, np.bool_, list, tuple)) or value is None:
         raise Wrong(f"This wants {asked}, and got {short(value)}.")
     try:
-        array = np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=float)
-    except (TypeError, ValueError, OverflowError):
+        made = np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=float)
+    except Exception:                   # an object of the student's own may raise anything
         raise Wrong(f"This wants {asked}, and got {short(value)}.") from None
-    if array.size != 1 or not np.isfinite(array).all():
+    if made.size != 1 or not np.isfinite(made).all():
         raise Wrong(f"This wants {asked}, and got {short(value)}.")
-    return float(array.ravel()[0])
+    return float(made.ravel()[0])
+
+
+def array(value: object, asked: str, *, kinds: str = "iuf", finite: bool = False) -> np.ndarray:
+    """Return a student's numbers as an array.  Raises Wrong, with what was asked for, where they are none.
+
+    kinds : of NumPy's types that will do, "iuf" for whole and real numbers.  finite : whether NaN and infinity won't.
+    """
+    try:
+        made = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        fits = made.dtype.kind in kinds and (not finite or np.isfinite(made).all())
+    except Exception:                   # rows of unequal length; or an object of the student's own
+        fits = False
+    if not fits:
+        raise Wrong(f"This wants {asked}, and got {short(value)}.")
+    return made
+
+
+def pair(value: object, asked: str) -> tuple:
+    """Return the two parts of a student's answer.  Raises Wrong, with what was asked for, where it hasn't two."""
+    try:
+        parts = tuple(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes, dict, set)) else ()
+    except Exception:                   # an object of the student's own
+        parts = ()
+    if len(parts) != 2:
+        raise Wrong(f"This wants {asked}, and got {short(value)}.")
+    return parts
 
 
 def cause(exercise: Exercise, outcome: Callable[[object], Sequence[float]], found: Sequence[float]) -> str | None:

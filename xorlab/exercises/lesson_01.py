@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import cause, diagnosed, number, returned, short
+from xorlab.exercises.judging import array, cause, diagnosed, number, returned, short
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 LABELS = (0, 1, 1, 0)
@@ -158,10 +158,7 @@ def _cases():
 def _updated(update, w, row, label):
     """Return the weights (3,) that a student's update makes, or raise Wrong."""
     made = returned(update, w, row, label, ends="`return` and the new weights")
-    try:
-        made = np.asarray(made, dtype=float)
-    except (TypeError, ValueError):
-        raise Wrong(f"This wants the three new weights from your function, and got {short(made)}.") from None
+    made = array(made, "the three new weights from your function", kinds="biuf").astype(float)
     if made.shape != (3,):
         raise Wrong(f"This wants the three new weights from your function, and got shape {made.shape}.")
     return made
@@ -213,10 +210,7 @@ UPDATE = "def update(w, row, label):\n    return {}\n"
 def _column(function, points):
     """Return a student's column of these points, float (n,), or raise Wrong."""
     made = returned(function, points, ends="`return` and a column")
-    try:
-        made = np.asarray(made, dtype=float)
-    except (TypeError, ValueError):
-        raise Wrong(f"This wants a column of numbers from your function, and got {short(made)}.") from None
+    made = array(made, "a column of numbers from your function", kinds="biuf").astype(float)
     if made.shape not in ((len(points),), (len(points), 1)):
         raise Wrong(f"This wants one number per point: {len(points)} points, and your column has shape {made.shape}.")
     if not np.isfinite(made).all():

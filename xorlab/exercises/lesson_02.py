@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, result, run, short
+from xorlab.exercises.judging import diagnosed, number, pair, result, run, short
 from xorlab.exercises.lesson_01 import CORNERS, LABELS, TABLES
 
 # 02.1, nine numbers
@@ -245,13 +245,13 @@ def _runs(**words):
 
 # 02.6, pruning
 
-def _pair(guess):
-    if isinstance(guess, str) or not hasattr(guess, "__len__") or len(guess) != 2:
-        raise Wrong(f"This wants two counts of corners, e.g. (2, 1), and got {short(guess)}.")
-    pair = tuple(number(value, "two counts of corners, e.g. (2, 1)") for value in guess)
-    if any(value not in range(5) for value in pair):
+def counts_of_corners(guess, example=(2, 1)):
+    """Return two counts of corners, 0 to 4, or raise Wrong."""
+    asked = f"two counts of corners, e.g. {example}"
+    counts = tuple(number(value, asked) for value in pair(guess, asked))
+    if any(value not in range(5) for value in counts):
         raise Wrong(f"Counts of corners are whole numbers from 0 to 4, got {short(guess)}.")
-    return tuple(int(value) for value in pair)
+    return tuple(int(value) for value in counts)
 
 
 def judge_pruned(guess):
@@ -334,6 +334,6 @@ EXERCISES = (
                "All three units answer about 1 there: 16.1 - 7.7, the bias, minus 9.1 or minus 8.0."),
         wrong=(("guess = (3, 3)\n", "still class 0"), ("guess = (4, 4)\n", "Alike isn't equal"),
                ("guess = (2, 2)\n", "unit 1")),
-        probe=lambda guess: [guess], read=_pair),
+        probe=lambda guess: [guess], read=counts_of_corners),
 )
 BY_ID = {exercise.id: exercise for exercise in EXERCISES}

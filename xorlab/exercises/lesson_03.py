@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, run, short
 
 # 03.1, momentum
 
@@ -34,12 +34,8 @@ def _started(momentum):
 
 
 def _weights_and_speed(answer):
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        raise Wrong(f"Your function must return two arrays, `return w, v`; it returned {short(answer)}.")
-    try:
-        w, v = (np.array(part, dtype=float) for part in answer)
-    except (TypeError, ValueError):
-        raise Wrong(f"Your function must return two arrays of numbers; it returned {short(answer)}.") from None
+    w, v = (array(part, "two arrays of numbers, `return w, v`", kinds="biuf").astype(float)
+            for part in pair(answer, "two arrays, `return w, v`"))
     if w.shape != (5,) or v.shape != (5,):
         raise Wrong(f"Your arrays must keep their shape: five weights came in, shapes {w.shape} and {v.shape} went "
                     "out.")
@@ -167,9 +163,8 @@ def _plateaus(plateau):
 
 def _answer_and_loss(plateau, labels):
     answer = returned(plateau, np.array(labels, float), ends="`return answer, loss`")
-    if isinstance(answer, str) or not hasattr(answer, "__len__") or len(answer) != 2:
-        raise Wrong(f"Your function must return two numbers, `return answer, loss`; it returned {short(answer)}.")
-    return [number(part, "two numbers from your function, an answer and a loss") for part in answer]
+    return [number(part, "two numbers from your function, an answer and a loss")
+            for part in pair(answer, "two numbers, `return answer, loss`")]
 
 
 def _cheapest(labels):

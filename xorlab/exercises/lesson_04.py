@@ -4,20 +4,13 @@ import struct
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, result, returned, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, result, returned, short
 
 REFERENCE = "sigmoid-2-3-1"
 
 
-def _array(value, asked):
-    """Return what a student's function returned as a float64 array, or raise Wrong with what was asked for."""
-    try:
-        array = np.asarray(value.detach() if hasattr(value, "detach") else value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise Wrong(f"This wants {asked}, and got {short(value)}.") from None
-    if array.dtype != np.float64 or not np.isfinite(array).all():
-        raise Wrong(f"This wants {asked}, and got {short(value)}.")
-    return array
+def _reals(value, asked):
+    return array(value, asked, kinds="biuf", finite=True).astype(float)
 
 
 def _weights():
@@ -42,7 +35,7 @@ def _graphs():
 def _answers(function):
     found = []
     for weights, x in _graphs():
-        out = _array(returned(function, weights, x), f"an array of {len(x):,} answers, one for each point")
+        out = _reals(returned(function, weights, x), f"an array of {len(x):,} answers, one for each point")
         if out.shape == (len(x), 1):
             raise Wrong(f"Your answers have the shape {out.shape}, a table of one column. One number for each point: "
                         "take its column, `[:, 0]`.")
@@ -104,14 +97,14 @@ def _layers():
 
 
 def _scales(function):
-    return np.concatenate([np.ravel(_array(returned(function, weights), "an array of scales, one for each unit"))
+    return np.concatenate([np.ravel(_reals(returned(function, weights), "an array of scales, one for each unit"))
                            for weights in _layers()])
 
 
 def judge_scales(function):
     expected = [[max(abs(weight) for weight in row) / 127 for row in weights.tolist()] for weights in _layers()]
     for weights, wanted in zip(_layers(), expected, strict=True):
-        found = _array(returned(function, weights), "an array of scales, one for each unit")
+        found = _reals(returned(function, weights), "an array of scales, one for each unit")
         units, inputs = weights.shape
         if found.shape == (len(wanted),) and np.allclose(found, wanted, rtol=1e-5, atol=0):
             continue
@@ -135,9 +128,8 @@ BIAS, BITS, SLACK = 46838, 17, 20               # the scales that a lesson print
 
 
 def _code_and_bits(answer):
-    if isinstance(answer, (str, dict)) or not hasattr(answer, "__len__") or len(answer) != 2:
-        raise Wrong(f"This wants a code and how many bits it takes, e.g. (100, 8), and got {short(answer)}.")
-    return tuple(number(value, "two numbers, e.g. (100, 8)") for value in answer)
+    return tuple(number(value, "two numbers, e.g. (100, 8)")
+                 for value in pair(answer, "a code and how many bits it takes, e.g. (100, 8)"))
 
 
 def judge_bias(answer):
@@ -169,9 +161,7 @@ CORNERS, CHANGED = 4, 8980                      # on all inputs; tests/test_less
 
 def _corners_and_codes(guess):
     asked = "corners of 4 and changed codes of 65,536, e.g. (3, 1_000)"
-    if isinstance(guess, (str, dict)) or not hasattr(guess, "__len__") or len(guess) != 2:
-        raise Wrong(f"This wants {asked}, and got {short(guess)}.")
-    corners, codes = (number(value, asked) for value in guess)
+    corners, codes = (number(value, asked) for value in pair(guess, asked))
     if corners not in range(5) or not 0 <= codes <= 65536:
         raise Wrong(f"This wants {asked}, and got {short(guess)}.")
     return int(corners), round(codes)

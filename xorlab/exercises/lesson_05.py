@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, run, short
+from xorlab.exercises.lesson_02 import counts_of_corners
 
 # 05.1, to a code and back
 
@@ -27,15 +28,12 @@ def _code(real, scale, zero_point):
 def _pair_of_arrays(function, x, scale, zero_point):
     """Return what a student's function returns, two arrays as long as x, or raise Wrong."""
     made = returned(function, x, scale, zero_point, ends="`return codes, reals`")
-    if not isinstance(made, (tuple, list)) or len(made) != 2:
-        raise Wrong(f"This wants two arrays, `return codes, reals`, and got {short(made)}.")
-    pair = []
-    for name, part in zip(("codes", "reals"), made, strict=True):
-        array = np.asarray(part)
-        if array.dtype.kind not in "iuf" or array.shape != x.shape:
-            raise Wrong(f"The {name} must be numbers, as many as `x` has ({len(x)}); got {short(part)}.")
-        pair.append(array)
-    return pair
+    parts = pair(made, "two arrays, `return codes, reals`")
+    asked = f"as many codes and reals as `x` has numbers ({len(x)})"
+    arrays = [array(part, asked) for part in parts]
+    if any(part.shape != x.shape for part in arrays):
+        raise Wrong(f"This wants {asked}; yours are {' and '.join(str(part.size) for part in arrays)}.")
+    return arrays
 
 
 def _there_and_back(function):
@@ -81,9 +79,8 @@ def _lines(line):
     found = []
     for low, high, _, _ in RANGES:
         made = returned(line, low, high, ends="`return scale, zero_point`")
-        if not isinstance(made, (tuple, list)) or len(made) != 2:
-            raise Wrong(f"This wants two numbers, `return scale, zero_point`, and got {short(made)}.")
-        found += [number(value, "two numbers, a scale and a zero point") for value in made]
+        found += [number(value, "two numbers, a scale and a zero point")
+                  for value in pair(made, "two numbers, `return scale, zero_point`")]
     return found
 
 
@@ -105,15 +102,6 @@ ZERO = "    return scale, round(-128 - low / scale)\n"
 
 
 # 05.3, a tie at 0.5
-
-def _counts(guess):
-    if isinstance(guess, str) or not hasattr(guess, "__len__") or len(guess) != 2:
-        raise Wrong(f"This wants two counts of corners, e.g. (4, 1), and got {short(guess)}.")
-    pair = tuple(number(value, "two counts of corners, e.g. (4, 1)") for value in guess)
-    if any(value not in range(5) for value in pair):
-        raise Wrong(f"Counts of corners are whole numbers from 0 to 4, got {short(guess)}.")
-    return tuple(int(value) for value in pair)
-
 
 def judge_tie(guess):
     if guess == (3, 2):
@@ -271,7 +259,7 @@ EXERCISES = (
                "(0, 1) and (1, 0) are right, (1, 1) is wrong; (0, 0) is class 0 with `>` and 1 with `>=`."),
         wrong=(("guess = (2, 3)\n", "Turned round"), ("guess = (3, 3)\n", "the comparison decides"),
                ("guess = (4, 3)\n", "(1, 1) answers 0.88"), ("guess = (2, 1)\n", "right with `>` only")),
-        probe=lambda guess: [guess], read=_counts),
+        probe=lambda guess: [guess], read=lambda guess: counts_of_corners(guess, (4, 1))),
     Exercise(
         "05.4", "write", 4, 3, "a test for a cut-off input", "misses", MISSES + "    ...\n",
         MISSES + LIMITS + AND_BACK + APART, judge_misses,

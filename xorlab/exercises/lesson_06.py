@@ -2,7 +2,7 @@
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, returned, run, short
 
 # 06.1, the table of a surface
 
@@ -15,22 +15,11 @@ def _tables(table):
     found = []
     for output, n in SURFACES:
         value = returned(table, output, n, ends="`return` and the rows")
-        found.append(_numbers(value, f"{n} rows of {n} numbers for n = {n}"))
+        found.append(array(value, f"{n} rows of {n} numbers for n = {n}", finite=True).astype(float))
         if found[-1].shape != (n, n):
             raise Wrong(f"A picture has n rows of n numbers: for n = {n} this wants the shape ({n}, {n}), and yours is "
                         f"{found[-1].shape}.")
     return np.concatenate([rows.ravel() for rows in found])
-
-
-def _numbers(value, asked):
-    """Return an array or nested lists of finite numbers as float64, or raise Wrong with what was asked for."""
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise ValueError
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise Wrong(f"This wants {asked}, and got {short(value)}.") from None
-    return array.astype(float)
 
 
 def judge_table(table):
@@ -105,7 +94,7 @@ def _costs(cost):
         value = returned(cost, predictor, line, points, ends="`return` and the errors")
         if callable(value):
             raise Wrong("This wants the errors themselves, one number per point, and got a function. Call it with `x`.")
-        errors = _numbers(value, "an array of errors, one number per point")
+        errors = array(value, "an array of errors, one number per point", finite=True).astype(float)
         if errors.shape != (len(points),):
             raise Wrong(f"This wants one error per point, an array of shape (n,): for {len(points)} points yours has "
                         f"the shape {errors.shape}.")
@@ -165,7 +154,7 @@ def _caps(cap):
     """Return a student's answers for all answers from 0 to 1 in steps of 1/1000, and at the cap's neighbours."""
     answers = _all_answers()
     value = returned(cap, answers, ends="`return` and the answers")
-    found = _numbers(value, "an array of answers")
+    found = array(value, "an array of answers", finite=True).astype(float)
     if found.shape != answers.shape:
         raise Wrong(f"This wants as many answers as it was given: {answers.shape} went in, and {found.shape} came out.")
     return found

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, result, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, result, returned, run, short
 from xorlab.integer.affine import Affine
 
 REFERENCE = "sigmoid-2-3-1"
@@ -160,10 +160,7 @@ def _hidden():
 def _on_the_fly(function):
     h = _hidden()
     made = returned(function, h)
-    try:
-        found = np.asarray(made, float)
-    except (TypeError, ValueError, OverflowError):
-        raise Wrong(f"This wants an array as large as `h`, and got {short(made)}.") from None
+    found = array(made, "an array as large as `h`", kinds="biuf").astype(float)
     if found.shape != h.shape:
         raise Wrong(f"Your array must be as large as `h`, {h.shape}; it's {found.shape}.")
     return found
@@ -201,12 +198,10 @@ BACK = "    codes = np.clip(np.rint(h / scale) + zero, -128, 127)\n    return (c
 
 def _two(answer):
     """Return a float32 array (2, 2), or raise Wrong."""
-    try:
-        points = np.asarray(answer, np.float32)
-    except (TypeError, ValueError, OverflowError):
-        points = np.zeros(0)
-    if points.shape != (2, 2) or isinstance(answer, (str, bytes)):
-        raise Wrong(f"This wants two points, `[(x0, x1), (x0, x1)]`, and got {short(answer)}.")
+    asked = "two points, `[(x0, x1), (x0, x1)]`"
+    points = array(answer, asked, kinds="biuf").astype(np.float32)
+    if points.shape != (2, 2):
+        raise Wrong(f"This wants {asked}, and got {short(answer)}.")
     if not ((points >= 0) & (points <= 1)).all():
         raise Wrong(f"The network's inputs lie between 0 and 1, so calibrate there; got {short(answer)}.")
     return points

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, short
 
 UNIT, BIAS = (-127, -126), 46838        # unit 0 of sigmoid-2-3-1: its weights' codes and its bias
 FIRST_LAYER = (np.array([UNIT, (-127, -122), (-127, -117)]), np.array([BIAS, 13250, 12205]), -128)
@@ -15,18 +15,13 @@ MULTIPLIER, SHIFT = 1235464491, -8      # and what scales its sums
 
 def _whole(value, asked, shape, named):
     """Return an array of whole numbers of this shape as int64, or raise Wrong with what was asked for."""
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            raise ValueError
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise Wrong(f"This wants {asked}, and got {short(value)}.") from None
-    if array.shape != shape:
-        raise Wrong(f"This wants {asked}: {named} the shape {shape}, and yours has {array.shape}.")
-    if (array != np.round(array)).any() or np.abs(array).max(initial=0) > 2**53:
-        off = array[(array != np.round(array)) | (np.abs(array) > 2**53)].ravel()[0]
-        raise Wrong(f"This wants whole numbers, and yours has {off:g}.")
-    return array.astype(np.int64)
+    made = array(value, asked, finite=True)
+    if made.shape != shape:
+        raise Wrong(f"This wants {asked}: {named} the shape {shape}, and yours has {made.shape}.")
+    off = made[(made != np.round(made)) | (np.abs(made) > 2**53)]
+    if len(off):
+        raise Wrong(f"This wants whole numbers, and yours has {off[0]:g}.")
+    return made.astype(np.int64)
 
 
 # 08.1 and 08.2, a layer's sums
@@ -134,12 +129,11 @@ def _off(function):
     off = []
     for factor, true in zip(_factors(), _true_multipliers(), strict=True):
         made = returned(function, factor, ends="`return multiplier, shift`")
-        if not isinstance(made, (tuple, list)) or len(made) != 2:
-            raise Wrong(f"This wants two numbers, `return multiplier, shift`, and got {short(made)}.")
-        pair = [number(value, "two whole numbers, multiplier and shift") for value in made]
-        if any(value != int(value) for value in pair):
+        found = [number(value, "two whole numbers, multiplier and shift")
+                 for value in pair(made, "two numbers, `return multiplier, shift`")]
+        if any(value != int(value) for value in found):
             raise Wrong(f"Multiplier and shift must be whole numbers: for M = {factor:.6g} you return {short(made)}.")
-        off += [pair[0] - true[0], pair[1] - true[1]]
+        off += [found[0] - true[0], found[1] - true[1]]
     return np.array(off)
 
 
@@ -241,9 +235,7 @@ def _reached(acc):
 
 def judge_sums(answer):
     asked = "two sums, one above 0 and one below, e.g. (700, -700)"
-    if isinstance(answer, str) or not hasattr(answer, "__len__") or len(answer) != 2:
-        raise Wrong(f"This wants {asked}, and got {short(answer)}.")
-    above, below = (number(value, asked) for value in answer)
+    above, below = (number(value, asked) for value in pair(answer, asked))
     for acc, says, right_side in ((above, "first sum must be above 0", above > 0),
                                   (below, "second sum must be below 0", below < 0)):
         if acc != int(acc):

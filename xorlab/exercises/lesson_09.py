@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, run, short
 
 # 09.1, a scale for each unit
 
@@ -23,10 +23,11 @@ def _matrices():
 def _scales(unit_scales):
     found = []
     for weights, bits in _matrices():
-        made = np.asarray(returned(unit_scales, weights, bits, ends="`return scales`"))
-        if made.dtype.kind not in "iuf" or made.size not in {1, *weights.shape}:
-            raise Wrong(f"This wants one scale per unit, {len(weights)} numbers for a layer of {len(weights)} units "
-                        f"with {weights.shape[1]} inputs; got {short(made.tolist())}.")
+        asked = (f"one scale per unit, {len(weights)} numbers for a layer of {len(weights)} units with "
+                 f"{weights.shape[1]} inputs")
+        made = array(returned(unit_scales, weights, bits, ends="`return scales`"), asked)
+        if made.size not in {1, *weights.shape}:
+            raise Wrong(f"This wants {asked}, and got {short(made.tolist())}.")
         found.append(made.ravel().astype(float))
     return np.concatenate(found)
 
@@ -209,9 +210,8 @@ def _intervals(gain):
     found = []
     for plain, qat in _pairs():
         made = returned(gain, plain, qat, ends="`return low, high`")
-        if not isinstance(made, (tuple, list)) or len(made) != 2:
-            raise Wrong(f"This wants two numbers, `return low, high`, and got {short(made)}.")
-        found += [number(value, "two numbers, the ends of an interval") for value in made]
+        found += [number(value, "two numbers, the ends of an interval")
+                  for value in pair(made, "two numbers, `return low, high`")]
     return found
 
 

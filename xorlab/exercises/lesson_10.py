@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, run, short
 
 NAME = "relu-2-4-1"
 FLASH = {"cortex-m0plus": 500, "cortex-m4": 484, "rv32imc": 562}       # bytes
@@ -36,13 +36,11 @@ def _layers():
 def _two_rows(function, weights, constants):
     """Return what a student's function returns, the smallest and the largest sum of each unit, or raise Wrong."""
     made = returned(function, weights, constants, ends="`return smallest, largest`")
-    if not isinstance(made, (tuple, list)) or len(made) != 2:
-        raise Wrong(f"This wants two arrays, `return smallest, largest`, and got {short(made)}.")
-    for name, part in zip(("smallest", "largest"), made, strict=True):
-        if not isinstance(part, (list, tuple, np.ndarray)) or np.ndim(part) != 1 or len(part) != len(constants):
-            raise Wrong(f"The {name} sums must be numbers, one for each of the {len(constants)} units; got "
-                        f"{short(part)}.")
-    return [np.array([number(value, "a number as the sum of a unit") for value in part]) for part in made]
+    asked = f"two arrays, `return smallest, largest`, with a number for each of the {len(constants)} units"
+    ends = [array(part, asked, finite=True) for part in pair(made, asked)]
+    if any(part.shape != (len(constants),) for part in ends):
+        raise Wrong(f"This wants {asked}; yours have the shapes {' and '.join(str(part.shape) for part in ends)}.")
+    return [part.astype(float) for part in ends]
 
 
 def _reached(function):
@@ -225,9 +223,7 @@ def judge_instructions(guess):
 
 def _codes(answer):
     asked = "two codes from -128 to 127, e.g. np.int8([3, -7])"
-    if not isinstance(answer, (list, tuple, np.ndarray)) or np.ndim(answer) == 0 or len(answer) != 2:
-        raise Wrong(f"This wants {asked}, and got {short(answer)}.")
-    codes = [number(code, asked) for code in answer]
+    codes = [number(code, asked) for code in pair(answer, asked)]
     if any(code not in range(-128, 128) for code in codes):
         raise Wrong(f"This wants {asked}, and got {short(answer)}.")
     return tuple(int(code) for code in codes)

@@ -4,7 +4,7 @@ import functools
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, pair, returned, run, short
 
 # 11.1, slope and intercept in real units
 
@@ -23,9 +23,8 @@ def _unscaled(unscale):
     found = []
     for line in _scaled_lines():
         made = returned(unscale, *line, ends="`return slope, intercept`")
-        if not isinstance(made, (tuple, list, np.ndarray)) or len(made) != 2:
-            raise Wrong(f"This wants two numbers, `return slope, intercept`, and got {short(made)}.")
-        found += [number(value, "two numbers, a slope and an intercept") for value in made]
+        found += [number(value, "two numbers, a slope and an intercept")
+                  for value in pair(made, "two numbers, `return slope, intercept`")]
     return found
 
 
@@ -62,10 +61,12 @@ def _labels():
 def _matrices(confusion):
     found = []
     for y, predicted, classes in _labels():
-        made = np.asarray(returned(confusion, y, predicted, classes, ends="`return m`"))
-        if made.dtype.kind not in "iufb" or made.shape != (classes, classes):
-            raise Wrong(f"With {classes} classes this wants {classes} x {classes} numbers, one row and one column per "
-                        f"class, whether it appears or not; got {short(made)}.")
+        made, asked = returned(confusion, y, predicted, classes, ends="`return m`"), (
+            f"{classes} x {classes} numbers, one row and one column for each of {classes} classes, whether it appears "
+            "or not")
+        made = array(made, asked, kinds="biuf")
+        if made.shape != (classes, classes):
+            raise Wrong(f"This wants {asked}, and got {short(made)}.")
         found.append(made.astype(float).ravel())
     return np.concatenate(found)
 
@@ -162,10 +163,11 @@ def _found_weights(solve):
     found = []
     for seed in range(DRAWS):
         made = returned(solve, *_twins(seed), ends="`return` and three weights")
-        made = made if isinstance(made, (tuple, list)) else np.ravel(np.asarray(made, dtype=object))
-        if len(made) != 3:
-            raise Wrong(f"This wants three numbers, the weights of `a` and `b` and the constant; got {short(made)}.")
-        found.append([number(value, "three numbers from your function") for value in made])
+        asked = "three numbers, the weights of `a` and `b` and the constant"
+        weights = array(made, asked, finite=True).ravel()
+        if len(weights) != 3:
+            raise Wrong(f"This wants {asked}, and got {short(made)}.")
+        found.append(weights)
     return np.array(found)
 
 
@@ -201,10 +203,11 @@ CLASSES = ((np.array([2, 0, 1, 1, 2]), 3), (np.array([0, 1, 1]), 4), (np.array([
 def _hot(one_hot):
     found = []
     for y, classes in CLASSES:
-        made = np.asarray(returned(one_hot, y, classes, ends="`return hot`"))
-        if made.dtype.kind not in "iufb" or made.shape != (len(y), classes):
-            raise Wrong(f"For {len(y)} labels of {classes} classes this wants {len(y)} rows of {classes} numbers, one "
-                        f"column for each class, whether it appears or not; got the shape {made.shape}.")
+        asked = (f"{len(y)} rows of {classes} numbers for {len(y)} labels of {classes} classes, one column for each "
+                 "class, whether it appears or not")
+        made = array(returned(one_hot, y, classes, ends="`return hot`"), asked, kinds="biuf")
+        if made.shape != (len(y), classes):
+            raise Wrong(f"This wants {asked}; got the shape {made.shape}.")
         found.append(made.astype(float).ravel())
     return np.concatenate(found)
 
@@ -259,9 +262,8 @@ def _tuned(tuned):
     for seed in SEARCHES:
         x, y, *rows = _curve(seed)
         made = returned(tuned, list(DEGREES), *_fit_and_error(x, y), *rows, ends="`return best, ...`")
-        if not isinstance(made, (tuple, list)) or len(made) != 2:
-            raise Wrong(f"This wants the winner and its error, `return best, ...`, and got {short(made)}.")
-        found += [number(value, "two numbers, the winning setting and its error") for value in made]
+        found += [number(value, "two numbers, the winning setting and its error")
+                  for value in pair(made, "the winner and its error, `return best, ...`")]
     return found
 
 

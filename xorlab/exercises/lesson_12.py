@@ -4,31 +4,17 @@ import functools
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, returned, run, short
+from xorlab.exercises.judging import array, diagnosed, number, returned, run
 
 
-def _array(value, shape, what):
+def _shaped(value, shape, what):
     """Return a student's array of this shape as floats, or raise Wrong with what was asked for."""
-    wanted = " x ".join(map(str, shape))
-    try:
-        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-    except ValueError:
-        raise Wrong(f"This wants {what}, {wanted} numbers, and got {short(value)}.") from None
-    if array.dtype.kind not in "iuf":
-        raise Wrong(f"This wants {what}, {wanted} numbers, and got {short(value)}.")
-    if array.shape != shape:
-        got = " x ".join(map(str, array.shape)) or "a single number"
-        raise Wrong(f"This wants {what}, {wanted} numbers; you return {got}.")
-    return array.astype(float)
-
-
-def _first(found, expected):
-    """Return where a student's array leaves the expected one: (index, expected, theirs), or None."""
-    apart = ~np.isclose(found, expected, rtol=1e-4, atol=1e-4)
-    if not apart.any():
-        return None
-    at = np.unravel_index(apart.argmax(), apart.shape)
-    return ", ".join(map(str, at)), expected[at], found[at]
+    asked = f"{what}, {' x '.join(map(str, shape))} numbers"
+    made = array(value, asked)
+    if made.shape != shape:
+        got = " x ".join(map(str, made.shape)) or "a single number"
+        raise Wrong(f"This wants {asked}; you return {got}.")
+    return made.astype(float)
 
 
 # 12.1, a convolution
@@ -47,11 +33,11 @@ def _filtered(convolve):
     maps = []
     for picture, weights in _views():
         height, width = picture.shape
-        made = returned(convolve, picture, weights)
-        if np.shape(made) == picture.shape:
+        made = array(returned(convolve, picture, weights), f"a map, {height - 2} x {width - 2} numbers")
+        if made.shape == picture.shape:
             raise Wrong(f"No padding: in {height}x{width} pixels, 3x3 weights fit at {height - 2}x{width - 2} places. "
                         f"You return {height}x{width}.")
-        maps.append(_array(made, (height - 2, width - 2), "a map"))
+        maps.append(_shaped(made, (height - 2, width - 2), "a map"))
     return maps
 
 
@@ -59,15 +45,23 @@ def _in_a_row(arrays):
     return np.concatenate([array.ravel() for array in arrays])
 
 
+def _hold(found, expected, identity, outcome, what):
+    """Raise the Wrong of the first of a student's arrays that leaves the expected one.
+
+    outcome : from an answer to such arrays.  what : of a place, for the sentence.
+    """
+    for got, true in zip(found, expected, strict=True):
+        apart = ~np.isclose(got, true, rtol=1e-4, atol=1e-4)
+        if apart.any():
+            at = np.unravel_index(apart.argmax(), apart.shape)
+            shown = f"At [{', '.join(map(str, at))}] {what} {true[at]:.4f}; yours is {got[at]:.4f}."
+            raise diagnosed(BY_ID[identity], lambda answer: _in_a_row(outcome(answer)), _in_a_row(found), shown)
+
+
 def judge_convolve(convolve):
-    found = _filtered(convolve)
-    for (picture, weights), got in zip(_views(), found, strict=True):
-        expected = np.einsum("hwij,ij->hw", np.lib.stride_tricks.sliding_window_view(picture.astype(float), (3, 3)),
-                             weights)
-        wrong = _first(got, expected)
-        if wrong:
-            shown = f"At [{wrong[0]}] the nine products add up to {wrong[1]:.4f}; yours is {wrong[2]:.4f}."
-            raise diagnosed(BY_ID["12.1"], lambda f: _in_a_row(_filtered(f)), _in_a_row(found), shown)
+    places = ((np.lib.stride_tricks.sliding_window_view(x.astype(float), (3, 3)), weights) for x, weights in _views())
+    expected = [np.einsum("hwij,ij->hw", *pair) for pair in places]
+    _hold(_filtered(convolve), expected, "12.1", _filtered, "the nine products add up to")
     return "On three pictures; the photograph's 64x64 pixels give 62x62 numbers, 34,596 products in all."
 
 
@@ -86,20 +80,20 @@ def _maps():
 
 
 def _halved(pooled):
-    return [_array(returned(pooled, maps), (len(maps) // 2, maps.shape[1] // 2, maps.shape[2]),
+    return [_shaped(returned(pooled, maps), (len(maps) // 2, maps.shape[1] // 2, maps.shape[2]),
                    f"maps of half the size from {' x '.join(map(str, maps.shape))}") for maps in _maps()]
 
 
+def _blocks(maps):
+    """Return the largest number of each 2x2 block, block by block."""
+    largest = np.empty((len(maps) // 2, maps.shape[1] // 2, maps.shape[2]))
+    for i, j in np.ndindex(largest.shape[:2]):
+        largest[i, j] = maps[2 * i:2 * i + 2, 2 * j:2 * j + 2].max(axis=0).max(axis=0)
+    return largest
+
+
 def judge_pooled(pooled):
-    found = _halved(pooled)
-    for maps, got in zip(_maps(), found, strict=True):
-        expected = np.empty(got.shape)
-        for i, j in np.ndindex(expected.shape[:2]):
-            expected[i, j] = maps[2 * i:2 * i + 2, 2 * j:2 * j + 2].max(axis=0).max(axis=0)
-        wrong = _first(got, expected)
-        if wrong:
-            shown = f"At [{wrong[0]}] the largest of the block is {wrong[1]:.4f}; yours is {wrong[2]:.4f}."
-            raise diagnosed(BY_ID["12.2"], lambda f: _in_a_row(_halved(f)), _in_a_row(found), shown)
+    _hold(_halved(pooled), map(_blocks, _maps()), "12.2", _halved, "the largest of the block is")
     return "On maps of 8x8, 13x13 and 4x7 numbers. Of four numbers one is kept, and each map stays a map."
 
 
@@ -155,7 +149,7 @@ def _quantized():
 
 
 def _sums(sums):
-    return [_array(returned(sums, *case), (8, 8, 32), "sums") for case in _quantized()]
+    return [_shaped(returned(sums, *case), (8, 8, 32), "sums") for case in _quantized()]
 
 
 def _sum_at(q, weights, bias, zero_point, i, j):

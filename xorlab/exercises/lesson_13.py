@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
-from xorlab.exercises.judging import diagnosed, number, result, returned, short
+from xorlab.exercises.judging import array, diagnosed, number, result, returned, short
 
 DIFFERING, INPUTS, TESTS = 15, 256, 7       # of the sine net, TFLite Micro and reference; what its test asks
 FIRST = 2                                   # operator of the residual net in which reference and built-in part first
@@ -78,14 +78,11 @@ def _places(first_apart):
     found = []
     for a, b in _pairs():
         made, asked = returned(first_apart, a, b), f"one whole number for each of {len(a[0])} inputs"
-        try:
-            array = np.asarray(made)
-        except (TypeError, ValueError, RuntimeError):
-            array = np.empty(0)
-        if array.dtype.kind not in "iu" or array.shape != (len(a[0]),):
+        places = array(made, asked, kinds="iu")
+        if places.shape != (len(a[0]),):
             raise Wrong(f"This wants {asked}, and got {short(made)}"
-                        + (f", of shape {array.shape}." if array.ndim else "."))
-        found += array.tolist()
+                        + (f", of shape {places.shape}." if places.ndim else "."))
+        found += places.tolist()
     return found
 
 
