@@ -1,5 +1,4 @@
 """Few bits: what plain rounding (PTQ) and training with rounding (QAT) cost, over populations of nets."""
-import json
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -179,7 +178,7 @@ def study():
     """
     return [FewBits(row["net"], row["weight_bits"], *({tuple(way.split()): np.array(values) for way, values
                                                        in row[measure].items()} for measure in MEASURES))
-            for row in json.loads(files.existing_file(RESULTS, "study").read_text())]
+            for row in files.read_rows(RESULTS, "study")]
 
 
 MEASURES = ("errors", "other_class")
@@ -190,5 +189,4 @@ def write(results):
     rows = [{"net": r.net, "weight_bits": r.weight_bits,
              **{measure: {" ".join(way): [float(f"{value:.4g}") for value in values]
                           for way, values in getattr(r, measure).items()} for measure in MEASURES}} for r in results]
-    with files.replacing(RESULTS) as made:
-        made.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+    files.write_rows(RESULTS, rows)

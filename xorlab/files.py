@@ -1,4 +1,5 @@
 """Files and folders written whole or not at all."""
+import json
 import os
 import shutil
 import tempfile
@@ -53,3 +54,14 @@ def existing_file(path, kind):
     if not path.is_file():
         raise FileNotFoundError(f"no {kind} file at {path}; check the path, or export the model first")
     return path
+
+
+def read_rows(path, kind):
+    """Return the rows of a JSON list in a file.  kind, and what is raised: as for existing_file."""
+    return json.loads(existing_file(path, kind).read_text(encoding="utf-8"))
+
+
+def write_rows(path, rows):
+    """Write rows as a JSON list, one a line, so that a change of one shows as one; whole or not at all."""
+    with replacing(path) as made:
+        made.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")

@@ -4,7 +4,6 @@ The results are committed; `python benchmarks/transfer.py --write` makes them ag
 """
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -182,21 +181,19 @@ def study() -> Study:
     Its untrained networks were tried with strengths from 0.01 up; with 5 blocks their best ones
     lie above that, but for one face of each kind, where all strengths do alike.
     """
-    rows = json.loads(files.existing_file(RESULTS, "study").read_text())
     arrays = ("shares", "same_class")
     return Study([Result(**{name: np.array(value) if name in arrays else value for name, value in row.items()})
-                  for row in rows])
+                  for row in files.read_rows(RESULTS, "study")])
 
 
 def write(measured: Study) -> None:
     """Store a Study as the committed one, in the place of what it had of the same pictures."""
     new = {result.pictures for result in measured.results}
     kept = [result for result in study().results if result.pictures not in new] if RESULTS.exists() else []
-    rows = sorted(kept + measured.results, key=lambda result: list(PICTURES).index(result.pictures))
-    with files.replacing(RESULTS) as made:
-        made.write_text("[\n" + ",\n".join(json.dumps(_as_json(result)) for result in rows) + "\n]\n")
+    results = sorted(kept + measured.results, key=lambda result: list(PICTURES).index(result.pictures))
+    files.write_rows(RESULTS, map(_as_row, results))
 
 
-def _as_json(result):
+def _as_row(result):
     return {name: [round(float(number), 4) for number in value] if isinstance(value, np.ndarray) else value
             for name, value in vars(result).items() if value is not None or name == "C"}
