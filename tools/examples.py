@@ -2,7 +2,7 @@
 
 Three nets as people put them on microcontrollers: one that computes a sine, one with depthwise layers as for keywords,
 and one with residual connections. Their weights are kept as the float files in xorlab/references/examples; without
---train the int8 files are converted from these again. One run makes all, for TensorFlow numbers what it converts.
+--train the int8 files are converted from these again.
 """
 import sys
 

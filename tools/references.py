@@ -1,6 +1,5 @@
-"""Make a reference net's exports again, after its weights or a converter changed: python tools/references.py NAME
+"""Make reference nets' exports again, after weights or a converter changed: python tools/references.py NAME ...
 
-One name a run: TensorFlow numbers its graph nodes through a process, and the numbers end up in the file.
 To train the weights anew as well, add --train; a net made by hand has no settings to train with. The kept net of the
 zoo, dense4 with seed 3, has weights only: python -c "from xorlab import zoo; zoo.keep('dense4', seed=3)"
 """
@@ -42,8 +41,9 @@ def write_exports(name):
 
 if __name__ == "__main__":
     names = [argument for argument in sys.argv[1:] if argument != "--train"]
-    if len(names) != 1 or names[0] not in models.reference_names():
-        raise SystemExit(f"name one reference net of {', '.join(models.reference_names())}")
-    if "--train" in sys.argv:
-        train(names[0])
-    write_exports(names[0])
+    if not names or not set(names) <= set(models.reference_names()):
+        raise SystemExit(f"name reference nets of {', '.join(models.reference_names())}")
+    for name in names:
+        if "--train" in sys.argv:
+            train(name)
+        write_exports(name)
