@@ -88,9 +88,7 @@ def disagreement(a, b, ax=None, *, title=None, inputs=None, at=None):
 
 def _sparse(plane, steps, codes, a, ax, title):
     """Draw a marker for each input that differs, over the pale surface of `a`; in a figure of its own, beside a key."""
-    key = None
-    if ax is None:
-        _, (ax, key) = canvas(height=520, columns=2, width_ratios=[1, 0.92])
+    ax, key = _with_key(ax, 520)
     _code_axes(ax, title, plane)
     outputs = np.squeeze(a.output.dequantize(codes).reshape(len(codes), -1))
     if outputs.ndim == 1:                               # of several classes there is no one surface
@@ -100,16 +98,26 @@ def _sparse(plane, steps, codes, a, ax, title):
             ax.contour(plane.codes, plane.codes, z, levels=[0.5], colors=look.QUIET[0], linewidths=1.2)
     sizes = plane.picture(steps)
     for sign, (marker, colour) in SIGNS.items():
-        row, column = np.nonzero(sign * sizes > 0)
-        ax.scatter(plane.codes[column], plane.codes[row], s=_area(sizes[row, column]), marker=marker, color=colour,
-                   edgecolor=look.PAPER[0], linewidth=0.9, zorder=3, clip_on=False)
-    ax.set(xlim=plane.place["extent"][:2], ylim=plane.place["extent"][2:], aspect="equal")
+        where = sign * sizes > 0
+        _mark(ax, plane, where, s=_area(sizes[where]), marker=marker, color=colour, linewidth=0.9)
     higher, lower = np.count_nonzero(steps > 0), np.count_nonzero(steps < 0)
     if key is None:
         fact(ax, f"{higher + lower} of {len(steps):,} differ: {higher} higher, {lower} lower")
     else:
         _key(key, plane, np.abs(steps[steps != 0]), higher, lower, title, outputs.ndim == 1)
     return ax
+
+
+def _with_key(ax, height):
+    """Return axes for a map of markers and for the key beside it, which is None where the map's are given."""
+    return (ax, None) if ax is not None else canvas(height=height, columns=2, width_ratios=[1, 0.92])[1]
+
+
+def _mark(ax, plane, where, **style):
+    """Draw a marker on each input of a plane's picture that is true in `where`, on a map as large as the plane."""
+    row, column = np.nonzero(where)
+    ax.scatter(plane.codes[column], plane.codes[row], edgecolor=look.PAPER[0], zorder=3, clip_on=False, **style)
+    ax.set(xlim=plane.place["extent"][:2], ylim=plane.place["extent"][2:], aspect="equal")
 
 
 SIGNS = {1: ("^", look.HIGHER), -1: ("v", look.LOWER)}
@@ -261,19 +269,16 @@ def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
 
 def _sparse_origins(plane, first, kinds, ax, title):
     """Draw a marker for each input that differs, its form and shade the operator's; in its own figure, beside a key."""
-    key = None
-    if ax is None:
-        _, (ax, key) = canvas(height=490, columns=2, width_ratios=[1, 0.92])
+    ax, key = _with_key(ax, 490)
+    if key:
         key.set_axis_off()
     _code_axes(ax, title, plane)
     shades = COUNT(np.linspace(0.5, 1, len(kinds)))
     where = plane.picture(first)
     for i, kind in enumerate(kinds):
-        row, column = np.nonzero(where == i)
-        style = {"marker": "osD^vP"[i % 6], "color": shades[i], "edgecolor": look.PAPER[0], "linewidth": 0.5}
-        ax.scatter(plane.codes[column], plane.codes[row], s=26, zorder=3, clip_on=False, **style)
-        (key or ax).scatter([], [], s=90, label=kind, **style)
-    ax.set(xlim=plane.place["extent"][:2], ylim=plane.place["extent"][2:], aspect="equal")
+        style = {"marker": "osD^vP"[i % 6], "color": shades[i], "linewidth": 0.5}
+        _mark(ax, plane, where == i, s=26, **style)
+        (key or ax).scatter([], [], s=90, label=kind, edgecolor=look.PAPER[0], **style)
     (key or ax).legend(title="first differ at", alignment="left", handletextpad=0.2, borderaxespad=0,
                        loc="upper left", bbox_to_anchor=(0, 1) if key else (1.02, 1))
     return ax
