@@ -22,6 +22,7 @@ LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|\b[A-Za-z]:\\")
 ABSOLUTE_LINK = re.compile(r"""\]\(\s*<?/|\b(src|href)\s*=\s*["']/|\bfile:/""")
+COLUMNS = 94            # of code, as wide as a page
 ABOUT = re.compile(r"~-?\d")
 SHOWS = {"print", "display", "show"}
 PLOTTING = {"plot", "scatter", "imshow", "contour", "contourf", "subplots", "figure", "hist", "bar"}
@@ -82,6 +83,8 @@ def wrong_cell(cell):
             yield f"a path of one machine: {text[found.start():][:60]!r}"
     if cell.cell_type == "markdown" and (found := ABSOLUTE_LINK.search(source(cell))):
         yield f"a link that works only on one machine or site: {source(cell)[found.start():][:60]!r}"
+    if cell.cell_type == "code" and (long := [line for line in source(cell).splitlines() if len(line) > COLUMNS]):
+        yield f"a line of code that is cut off on a page, after {COLUMNS} columns: {long[0]!r}"
 
 
 def repeated_ids(notebook):
@@ -346,6 +349,10 @@ def _absolute_link(notebook):
     notebook.cells[0].source = "# Title\n[next](/lab/tree/02-next.ipynb)"
 
 
+def _long_line(notebook):
+    notebook.cells[1].source += "  # " + "x" * COLUMNS
+
+
 def _untagged(notebook):
     notebook.cells[0].metadata = {}
 
@@ -380,7 +387,7 @@ def _other_kernel(notebook):
     (_stderr, "stored stderr"), (_error, "a stored error"),
     (_path_printed, "path of one machine"), (_windows_path_printed, "path of one machine"),
     (_path_in_code, "path of one machine"), (_path_in_html, "path of one machine"),
-    (_absolute_link, "link that works only"), (_untagged, "without a slide tag"),
+    (_absolute_link, "link that works only"), (_long_line, "is cut off on a page"), (_untagged, "without a slide tag"),
     (_no_id, "without an id"), (_same_id, "same id"),
     (_about, "without an expectation"),
     (_python_version, "metadata"), (_timing, "metadata"), (_other_kernel, "metadata"),
