@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 from xorlab import look, plots
 from xorlab.integer.affine import Affine
@@ -47,6 +48,17 @@ def test_weights_stand_on_the_nearest_code_and_beyond_the_limit_on_the_last():
     said = " ".join(text.get_text() for text in tight.texts)
     assert "5 becomes 1" in said and "40 % become 0" in said and f"error {lost:.2g}" in said
     assert "5 weights on 3 codes" in tight.figure.alt_text and "5 weights on 7 codes" in tight.figure.alt_text
+
+
+@pytest.mark.parametrize("far", [8.0, -8.0])
+def test_the_largest_weight_is_named_above_every_bar_and_on_its_side(far):
+    weights = np.append(np.random.default_rng(0).normal(size=300), far)
+    for ax in plots.weight_codes(weights, {8: 8, 2: 1}):
+        ax.figure.draw_without_rendering()
+        words = next(text for text in ax.texts if "becomes" in text.get_text())
+        low, high = ax.transData.inverted().transform(Text.get_window_extent(words).get_points())   # without its arrow
+        assert low[1] > max(bar.get_height() for bar in ax.patches)
+        assert high[1] < ax.get_ylim()[1] and np.sign(low[0] + high[0]) == np.sign(far)
 
 
 @pytest.mark.parametrize("limits", [{1: 1}, {9: 1}, {8: 0}, {8: -1}, {8: float("nan")}, {4: "3"}])

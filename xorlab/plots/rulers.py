@@ -76,10 +76,11 @@ def weight_codes(weights, limits, *, height=320):
         wide = step if bits >= 7 else min(0.8 * step, 0.05 * reach)
         ax.bar(np.arange(-largest, largest + 1) * step, counts, width=wide, color=look.FORMS["int8"][0])
         lands = np.clip(np.rint(far / step), -largest, largest) * step
-        ax.annotate(f"{far:.3g} becomes {lands:.3g}", (lands, 0.02 * counts.max()), (reach, 0.4 * counts.max()),
-                    ha="right", va="bottom", arrowprops={"arrowstyle": "-|>", "color": look.INK[0]})
-        ax.set(title=f"{bits} bits, limit {limit:g}", xlabel="weight", ylim=(0, None),
-               xlim=(min(-reach / 2, 1.08 * step * codes.min()), reach))
+        left, top = min(-reach / 2, 1.08 * step * codes.min()), counts.max()
+        ax.annotate(f"{far:.3g} becomes {lands:.3g}", (lands, 0.02 * top), (reach if far > 0 else left, 1.08 * top),
+                    ha="right" if far > 0 else "left", va="bottom",        # above every bar
+                    arrowprops={"arrowstyle": "-|>", "color": look.INK[0]})
+        ax.set(title=f"{bits} bits, limit {limit:g}", xlabel="weight", ylim=(0, 1.3 * top), xlim=(left, reach))
         fact(ax, f"{100 * zero:.3g} % become 0; error {lost:.2g}")
         describe(ax, f"Histogram of {len(weights):,} weights on {2 * largest + 1} codes, {bits} bits, limit {limit:g}: "
                      f"{100 * zero:.3g} % become 0, the largest, {far:.3g}, becomes {lands:.3g}; mean squared error "
