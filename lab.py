@@ -16,6 +16,8 @@
     python3 lab.py reset NN                       a fresh copy of a lesson in work/; the old one stays too
     python3 lab.py tinker [NN ...]                run lessons with the changes that a student would try
     python3 lab.py editions DIR                   the lessons for students, with solutions, and as a course of nbgrader
+    python3 lab.py trust [part] [trial ...]       try again what docs/trust.md promises, and rewrite that page
+    python3 lab.py mutants [mutant ...]           break the project on purpose, and see the checks notice
 
     --torch-index URL                take torch from this package index (e.g. one with CPU builds)
 
@@ -102,7 +104,8 @@ def take_option(name, arguments):
 
 def command_named(name):
     commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
-                "lessons": copy_only, "reset": reset, "tinker": tinker, "editions": write_editions}
+                "lessons": copy_only, "reset": reset, "tinker": tinker, "editions": write_editions,
+                "trust": trust, "mutants": mutants}
     if name not in commands:
         names = ", ".join(commands)
         raise Problem(f"there is no command {name!r}; there are: {names}; without a command the lessons open")
@@ -158,6 +161,14 @@ def refresh(arguments, torch_index):
 
 def tinker(arguments, torch_index):
     return run_tool("tinker", arguments, torch_index)
+
+
+def trust(arguments, torch_index):
+    return run_tool("trust", arguments, torch_index)
+
+
+def mutants(arguments, torch_index):
+    return run_tool("trust", ["mutants"] + arguments, torch_index)
 
 
 def run_tool(name, arguments, torch_index):

@@ -1,0 +1,2 @@
+"""All parts, in the order of the page."""
+PARTS = {part.name: part for part in ()}
