@@ -5,7 +5,7 @@ import torch
 
 from xorlab import data, models, races, training
 from xorlab.optimizers import OPTIMIZERS, Optimizer
-from xorlab.population import Population
+from xorlab.population import LANES, Population, first_weights
 
 NETS = {"line": {"hidden": ()}, "sigmoid": {}, "relu": {"hidden": 4, "activation": "relu"},
         "deep tanh": {"hidden": (5, 3), "activation": "tanh"}, "deeper": {"hidden": (4, 3, 2), "activation": "sigmoid"}}
@@ -50,6 +50,17 @@ def test_saturated_outputs_have_the_losses_and_gradients_of_pytorch(loss, scale)
         expected = torch.cat([p.grad.flatten() for p in model.parameters()])
         torch.testing.assert_close(population.theta.grad[:, seed], expected, rtol=1e-3, atol=1e-6)
         assert population.losses()[seed] == pytest.approx(value.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("hidden, activation", [(1, "sigmoid"), (3, "tanh"), ((5, 7), "relu"), (40, "relu")])
+@pytest.mark.parametrize("first", [0, 2**32 - 3, 2**62])
+def test_a_race_begins_at_the_nets_of_its_seeds_bit_for_bit(hidden, activation, first):
+    seeds = range(first, first + 5)
+    theta = first_weights(hidden, activation, seeds)
+    assert theta.shape[1] == LANES
+    for lane in range(LANES):
+        net = models.MLP(hidden, activation, seed=seeds[lane] if lane < 5 else first)
+        assert torch.equal(theta[:, lane], torch.cat([p.detach().flatten() for p in net.parameters()]))
 
 
 def test_the_names_stand_for_the_usual_options():

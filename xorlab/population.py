@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import nn
 
 from xorlab import models
 
@@ -120,10 +121,29 @@ class Population:
 
 @lru_cache(maxsize=16)       # every optimizer of a race begins at the same starts
 def first_weights(hidden, activation, seeds):
-    """Return the weights of each start, padded with copies of the first: (parameters, padded starts)."""
-    nets = [models.MLP(hidden, activation, seed=seed) for seed in seeds]
-    vectors = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in nets]
-    return torch.stack(vectors + vectors[:1] * (-len(seeds) % LANES), dim=-1)
+    """Return the weights of each start, padded with copies of the first: (parameters, padded starts).
+
+    They are the numbers that MLP(hidden, activation, seed=s) draws, without making a net for each seed.
+    """
+    shapes = [p.shape for p in models.MLP(hidden, activation, seed=0).parameters()]
+    sizes = [math.prod(shape) for shape in shapes]
+    starts = torch.empty(len(seeds), sum(sizes))
+    draws = list(zip(starts.split(sizes, dim=1), _bounds(shapes), strict=True))
+    generator = torch.Generator()
+    for row, seed in enumerate(seeds):
+        generator.manual_seed(seed)
+        for numbers, bound in draws:
+            numbers[row].uniform_(-bound, bound, generator=generator)
+    padded = torch.cat([starts, starts[:1].expand(-len(seeds) % LANES, -1)])
+    return padded.T.contiguous()
+
+
+def _bounds(shapes):
+    """Return up to where nn.Linear draws each weight and bias, in either direction."""
+    inputs = [shape[1] for shape in shapes[::2]]
+    gain = nn.init.calculate_gain("leaky_relu", math.sqrt(5))
+    return [bound for fan_in in inputs
+            for bound in (math.sqrt(3) * (gain / math.sqrt(fan_in)), 1 / math.sqrt(fan_in))]
 
 
 def _layer_views(flat, shapes):
