@@ -19,6 +19,9 @@ def main(arguments=None):
     _add_why(commands)
     _add_layers(commands)
     _add_progress(commands)
+    lessons = commands.add_parser("lessons", help="copy the lessons, as students get them, into a folder of yours")
+    lessons.add_argument("folder", metavar="DIR", type=Path, help="where to; what stands there already stays as it is")
+    lessons.set_defaults(run=_lessons)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -324,6 +327,16 @@ def _draw(rows, out):
     with files.replacing(out / "surfaces.png") as made:
         plots.save(axes[0].figure, made)
     plt.close(axes[0].figure)
+
+
+def _lessons(options):
+    from xorlab import editions
+
+    for lesson in editions.hand_out(options.folder):
+        print(f"There is a newer version of {lesson.stem}: move your copy away, and the same command writes it.")
+    count = len(editions.lessons(options.folder))
+    print(f"{count} lessons are in {options.folder}: jupyter lab {options.folder} opens them.")
+    return 0
 
 
 def _progress(options):

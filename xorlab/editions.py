@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 from xorlab import files
@@ -88,9 +89,9 @@ def solved(notebook: dict) -> dict:
     return edition
 
 
-def digest(notebook: dict) -> str:
+def digest(notebook: dict, edition: Callable[[dict], dict] = student) -> str:
     """Return a digest of what a student's edition says: a new picture, output, note or solution leaves it as it is."""
-    return _digest_of_text(student(notebook))
+    return _digest_of_text(edition(notebook))
 
 
 def _digest_of_text(edition):
@@ -217,39 +218,56 @@ def made(edition, path: Path):
         raise Malformed(f"{Path(path).name}: {problem}") from None
 
 
-def lay_out(notebooks: Path, folder: Path) -> list[Path]:
+def hand_out(folder: Path) -> list[Path]:
+    """Copy this installation's lessons into a folder as `lay_out` does; return what it returns.
+
+    A checkout makes them of its notebooks/; a wheel holds them ready.
+    """
+    package = Path(__file__).resolve().parent
+    if (package / "lessons").is_dir():
+        return lay_out(package / "lessons", folder, as_it_is)
+    return lay_out(package.parent / "notebooks", folder)
+
+
+def lay_out(notebooks: Path, folder: Path, edition: Callable[[dict], dict] = student) -> list[Path]:
     """Copy into a folder each student's edition that it does not have yet, and overwrite nothing.
 
+    edition : makes it of a notebook; `as_it_is` where `notebooks` holds student's editions, as a wheel does.
     Returns the lessons in `notebooks` whose edition says something else than the one that the folder's was made of.
     """
     newer = []
     for lesson in lessons(notebooks):
         if not (folder / lesson.name).exists():
-            lay(lesson, folder)
-        elif is_newer(lesson, folder):
+            lay(lesson, folder, edition)
+        elif is_newer(lesson, folder, edition):
             newer.append(lesson)
     return newer
 
 
-def lay(lesson: Path, folder: Path) -> None:
+def as_it_is(notebook: dict) -> dict:
+    return notebook
+
+
+def lay(lesson: Path, folder: Path, edition: Callable[[dict], dict] = student) -> None:
     """Write the student's edition of one lesson into a folder, and remember which it was."""
-    edition = made(student, lesson)
-    _write(folder / lesson.name, _as_file(edition))
-    _remember(lesson, folder, _digest_of_text(edition))
+    made_of_it = made(edition, lesson)
+    _write(folder / lesson.name, _as_file(made_of_it))
+    _remember(lesson, folder, _digest_of_text(made_of_it))
 
 
-def is_newer(lesson: Path, folder: Path) -> bool:
+def is_newer(lesson: Path, folder: Path, edition: Callable[[dict], dict] = student) -> bool:
     """Has a lesson's edition changed since the folder's copy was made?  Where nothing is recorded: no.
 
     Version 0.1.0 copied whole lessons and recorded the whole file's digest. Such a copy counts as up to date if that
     file, or what the copy says, is still the lesson's; from then on the edition's digest is recorded.
     """
-    recorded, edition = _record(folder / SOURCES).get(lesson.name), made(digest, lesson)
-    if recorded in (None, edition):
+    recorded = _record(folder / SOURCES).get(lesson.name)
+    now = made(lambda notebook: digest(notebook, edition), lesson)
+    if recorded in (None, now):
         return False
-    if recorded != _sha256(lesson.read_bytes()) and not _says(folder / lesson.name, edition):
+    if recorded != _sha256(lesson.read_bytes()) and not _says(folder / lesson.name, now):
         return True
-    _remember(lesson, folder, edition)
+    _remember(lesson, folder, now)
     return False
 
 
