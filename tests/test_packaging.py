@@ -26,9 +26,9 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def conda():
+def conda(file="environment.yml"):
     """Return (what conda installs, what pip installs) of environment.yml."""
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    dependencies = yaml.safe_load((ROOT / file).read_text())["dependencies"]
     by_pip = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
     return [entry for entry in dependencies if isinstance(entry, str)], by_pip[0]
 
@@ -41,6 +41,14 @@ def test_conda_gives_the_pythons_of_pyproject_and_nothing_else():
 def test_conda_installs_the_project_with_the_constraints_and_names_no_package():
     _, by_pip = conda()
     assert by_pip == ["-c constraints.txt", "-e .[test]"]
+
+
+def test_binder_gets_the_same_with_torch_for_the_cpu_and_without_the_checks():
+    assert conda(".binder/environment.yml")[0] == conda()[0]
+    index, constraints, project = conda(".binder/environment.yml")[1]
+    assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert [(ROOT / ".binder" / line.split()[1]).resolve() for line in (constraints, project)] == [
+        ROOT / "constraints.txt", ROOT]       # conda runs pip beside the file
 
 
 def test_every_dependency_has_a_constraint():

@@ -9,7 +9,6 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-import lab
 from tools import address, chromium, pages, pictures, roads, site, slides
 from xorlab import look
 
@@ -321,21 +320,25 @@ def test_unknown_pictures_get_a_sentence(capsys):
 
 # The address
 
-def test_the_readme_s_clone_line_has_the_address_of_the_citation_or_says_that_it_has_none():
-    assert address.CLONE.findall(README) == [address.address() or address.PLACEHOLDER]
-    assert (address.EXPLAINED in README) == (address.address() is None)
+@pytest.mark.parametrize("page", [address.README, address.COLAB], ids=lambda page: page.stem)
+def test_a_page_to_clone_or_install_from_has_the_address_of_the_citation_or_says_that_it_has_none(page):
+    text = page.read_text(encoding="utf-8")
+    assert address.CLONE.findall(text) == [address.address() or address.PLACEHOLDER]
+    assert (address.EXPLAINED in text) == (address.address() is None)
 
 
 def test_an_address_is_written_once_and_may_be_changed(tmp_path, monkeypatch):
-    for name in ("README", "CITATION"):
-        copy = tmp_path / getattr(address, name).name
-        copy.write_bytes((lab.HERE / copy.name).read_bytes())
+    for name in ("README", "CITATION", "COLAB"):
+        page = getattr(address, name)
+        copy = tmp_path / page.name
+        copy.write_bytes(page.read_bytes())
         monkeypatch.setattr(address, name, copy)
     for where in ("https://example.org/a/first", "https://example.org/b/second"):
         assert address.main([where]) == 0
         readme = address.README.read_text(encoding="utf-8")
         assert address.address() == where
         assert f"git clone {where} xor-lab\n" in readme and address.PLACEHOLDER not in readme
+        assert f'"xorlab @ git+{where}"\n' in address.COLAB.read_text(encoding="utf-8")
     assert "first" not in address.CITATION.read_text() and address.CITATION.read_text().count("repository-code") == 1
 
 

@@ -1,7 +1,7 @@
 """Set this project's public address: `python -m tools.address https://HOST/OWNER/NAME`.
 
-It is written once, as `repository-code` in CITATION.cff, and from there into README's clone line. Until then README
-says REPOSITORY, and what that stands for.
+It is written once, as `repository-code` in CITATION.cff, and from there into README's clone line and into the first
+cell of docs/colab.md. Until then they say REPOSITORY, and what that stands for.
 """
 import re
 import sys
@@ -9,10 +9,10 @@ import sys
 import lab
 from xorlab.files import replacing
 
-README, CITATION = lab.HERE / "README.md", lab.HERE / "CITATION.cff"
+README, CITATION, COLAB = lab.HERE / "README.md", lab.HERE / "CITATION.cff", lab.HERE / "docs" / "colab.md"
 PLACEHOLDER = "REPOSITORY"
 EXPLAINED = f"`{PLACEHOLDER}` stands for the address of this repository. "
-CLONE = re.compile(r"(?<=git clone )\S+(?= xor-lab\n)")
+CLONE = re.compile(r"(?<=git clone )\S+(?= xor-lab\n)|(?<=@ git\+)[^\s\"]+(?=\"\n)")
 
 
 def main(arguments):
@@ -21,7 +21,7 @@ def main(arguments):
         print("address: it takes one address that begins with https:// and names a repository, "
               f"got {' '.join(arguments) or 'none'}", file=sys.stderr)
         return 1
-    for path, made in ((CITATION, cited), (README, cloned)):
+    for path, made in ((CITATION, cited), (README, cloned), (COLAB, cloned)):
         text = made(path.read_text(encoding="utf-8"), arguments[0])
         with replacing(path) as new:
             new.write_text(text, encoding="utf-8", newline="\n")
@@ -34,9 +34,9 @@ def cited(citation, address):
     return "\n".join([*others, f'repository-code: "{address}"']) + "\n"
 
 
-def cloned(readme, address):
-    """Return README with this address in its clone line, and without a word on the placeholder."""
-    return CLONE.sub(lambda _: address, readme).replace(EXPLAINED, "")
+def cloned(page, address):
+    """Return a page with this address where it clones or installs, and without a word on the placeholder."""
+    return CLONE.sub(lambda _: address, page).replace(EXPLAINED, "")
 
 
 def address():
