@@ -108,6 +108,19 @@ def test_ruff_is_clean():
     assert check.returncode == 0, check.stdout + check.stderr
 
 
+SCALARS = {"scale", "beta", "alpha"}        # attributes that hold one number
+
+
+def test_no_array_goes_through_np_float64():
+    """Of an array with one element NumPy 2.1 makes a number without an axis (2.4 doesn't)."""
+    for path in sorted((ROOT / "xorlab").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.float64":
+                [given] = node.args
+                one = getattr(given, "attr", None) in SCALARS or ast.unparse(given).startswith("np.float32(")
+                assert one, f"{path.name}:{node.lineno}: {ast.unparse(node)}; an array has .astype(np.float64)"
+
+
 OF_VERSION_0_1 = {"rules", "fixed_point"}           # names that only old copies of lessons import
 
 

@@ -271,7 +271,7 @@ def _rounded_layers(layers, net):
     kept = [step for step in net.steps if isinstance(step, FullyConnected)]
     rounded = []
     for (weights, _, activation), step in zip(layers, kept, strict=False):
-        scales = np.float64(np.broadcast_to(step.weight_scales, len(step.weights)))
+        scales = np.broadcast_to(step.weight_scales, len(step.weights)).astype(np.float64)
         real = step.weights * scales[:, None]
         if real.shape != weights.shape or (np.abs(real - weights) > scales[:, None]).any():
             break
@@ -299,9 +299,9 @@ def _forward(x, layers, steps, lines):
     step i - 1 puts out.
     """
     def passed(i, values):
-        return np.float64(lines[i].dequantize(lines[i].quantize(values))) if i in lines else values
+        return lines[i].dequantize(lines[i].quantize(values)).astype(np.float64) if i in lines else values
 
-    values, remaining = passed(0, np.float64(x)), iter(layers)
+    values, remaining = passed(0, np.asarray(x, np.float64)), iter(layers)
     for i, (step, after) in enumerate(zip(steps, [*steps[1:], None], strict=True), 1):
         if isinstance(step, FullyConnected):
             weights, biases, activation = next(remaining)

@@ -82,8 +82,8 @@ def _experiments():
     for line in (Affine(1 / 255, -128), Affine(0.03, 10), Affine(0.004, -100)):     # the last one cuts off at 0.908
         steps = points / np.float32(line.scale)
         away = np.abs(steps - np.floor(steps) - 0.5).min(axis=1) > 0.01
-        for name, predictor in (("x1 - 2 x2", lambda x: np.float64(x[:, 0]) - 2 * np.float64(x[:, 1])),
-                                ("a wave", lambda x: np.sin(9 * np.float64(x[:, 0])) * np.float64(x[:, 1]))):
+        for name, predictor in (("x1 - 2 x2", lambda x: x.astype(np.float64) @ (1, -2)),
+                                ("a wave", lambda x: np.sin(9 * x[:, 0].astype(np.float64)) * x[:, 1])):
             yield name, predictor, line, points[away]
 
 

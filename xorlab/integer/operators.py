@@ -102,7 +102,7 @@ class Weighted(_Fused, Operator):
 
     def scales(self) -> np.ndarray:
         """Return what a sum's unit is worth in output steps, float64, one for the operator or for each unit."""
-        return np.float64(self.input.scale) * np.float64(self.weight_scales) / np.float64(self.output.scale)
+        return np.float64(self.input.scale) * self.weight_scales.astype(np.float64) / np.float64(self.output.scale)
 
     def scales_in_float32(self) -> np.ndarray:
         """Return `scales` as XNNPACK prepares them: all of it in float32."""
@@ -119,7 +119,7 @@ class FullyConnected(Weighted):
         """Return `scales` as LiteRT's built-in kernels prepare them: one for a whole layer is multiplied in float32."""
         if len(self.weight_scales) > 1:
             return self.scales()
-        return np.float64(np.float32(self.input.scale) * self.weight_scales) / np.float64(self.output.scale)
+        return (np.float32(self.input.scale) * self.weight_scales).astype(np.float64) / np.float64(self.output.scale)
 
     def shape(self, *shapes):
         (shape,) = shapes

@@ -360,11 +360,11 @@ class _Tally:
     def add(self, made, floats):
         """made : {tensor: (calls, ...)}.  floats : (name, (calls, ...)) of the model's input and then its tensors."""
         self.names = [name for name, _ in floats]
-        wide = [np.float64(f).ravel() for _, f in floats]
+        wide = [np.asarray(f, np.float64).ravel() for _, f in floats]
         for i, port in self.ports.items():
             if i not in made:
                 continue
-            codes, q = made[i].ravel(), np.float64(port.decode(made[i])).ravel()
+            codes, q = made[i].ravel(), np.asarray(port.decode(made[i]), np.float64).ravel()
             if port.affine:
                 self.seen.setdefault(i, set()).update(np.unique(codes).tolist())
             for j, (_, f) in enumerate(floats):

@@ -124,7 +124,7 @@ def _not(*_):
 
 
 def _in_float64(factors, shape):
-    factors = laid_out(np.float64(factors), shape)
+    factors = laid_out(np.asarray(factors, np.float64), shape)
     return lambda acc: round_half_away(in_32_bits(acc * factors[: len(acc)]))
 
 
