@@ -531,6 +531,7 @@ WRONG = {                                               # a part of what is said
     'other must be null or one of tflm, ruy, single, reference, xnnpack, got "tinymind"': {"other": "tinymind"},
     'playing must be true or false, got "yes"': {"playing": "yes"},
     "preset must be a preset's name or null, got 3": {"preset": 3},
+    "preset must be a preset's name or null, got \"\\\"\\\"\\\"\\nimport os": {"preset": '"""\nimport os'},
 }
 
 

@@ -1,6 +1,7 @@
 """What the slides and the site share: reading a lesson, turning its cells into HTML, an index."""
 import base64
 import re
+import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,16 +11,18 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
+from nbformat.v4 import new_notebook
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 import lab
-from tools import playgrounds
+from tools import harmless, playgrounds
 from xorlab import look
 
 DOCS = lab.HERE / "docs"
 FILM, STILL = DOCS / "surfaces.png", DOCS / "surfaces-still.png"       # made by tools/pictures.py
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+INLINE = secrets.token_hex(8)       # what a template's mark for a file says, and no lesson's text can
 # A widget needs a kernel, so what a page shows of an output is what comes first here.
 SHOWN_KINDS = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 
@@ -58,8 +61,16 @@ class Lesson:
 
 
 def lessons(numbers):
-    """Return the lessons with these numbers, or all.  Raises lab.Problem where there is no such lesson."""
-    return [Lesson(path) for path in [lab.lesson(number) for number in numbers] or lab.lessons()]
+    """Return the lessons with these numbers, or all.
+
+    Raises lab.Problem where there is no such lesson, and for one that is a link to a file elsewhere.
+    """
+    paths = [lab.lesson(number) for number in numbers] or lab.lessons()
+    for path in paths:
+        if not path.resolve().is_relative_to(path.parent.resolve()):
+            raise lab.Problem(f"{path.name} is a link to {path.resolve()}; a page is made of lessons that stand in "
+                              f"{path.parent.name}/ themselves")
+    return [Lesson(path) for path in paths]
 
 
 def exporter(template, **settings):
@@ -77,19 +88,22 @@ def render(exporter, notebook, shape, **facts):
 
     Links between lessons become links between pages, and playgrounds, of this shape, come alive where
     playgrounds.with_module has put in the module.
+    Raises lab.Problem for what would make the page load or run anything of the lesson's: see tools/harmless.py.
     """
     playgrounds.revive(notebook, shape)
     formulas = any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    html, _ = exporter.from_notebook_node(notebook, resources=dict(facts, formulas=formulas))
+    html, empty = (exporter.from_notebook_node(one, resources=dict(facts, formulas=formulas, inline=INLINE))[0]
+                   for one in (notebook, new_notebook()))
+    harmless.check(html, empty, facts["title"])
     return re.sub(r'(href="\d\d-[\w-]+)\.ipynb\b', r"\1.html", html)
 
 
 def with_files_inside(html):
-    """Replace each mark `/*inline NAME*/` by the file of that name under templates/."""
+    """Replace each mark `/*inline INLINE NAME*/` by the file of that name under templates/."""
     def content(mark):
         return (TEMPLATES / mark.group(1)).read_text(encoding="utf-8")
 
-    return re.sub(r"/\*inline ([\w./-]+)\*/", content, html)
+    return re.sub(rf"/\*inline {INLINE} ([\w./-]+)\*/", content, html)
 
 
 def styles(*names):

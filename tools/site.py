@@ -22,12 +22,16 @@ TAG = r'<(?:[^>"]|"[^"]*")*>'       # an attribute may hold a >
 
 
 def main(arguments):
-    """Write the site and say where it is; return 1 if anything else was asked for."""
+    """Write the site and say where it is; return 1 if anything else was asked for, or it cannot be made."""
     if arguments:
         print(f"html: it writes every lesson and takes no arguments, got {' '.join(arguments)}", file=sys.stderr)
         return 1
-    lessons = pages.lessons([])
-    write(SITE, lessons)
+    try:
+        lessons = pages.lessons([])
+        write(SITE, lessons)
+    except lab.Problem as problem:
+        print(f"html: {problem}", file=sys.stderr)
+        return 1
     print(f"{len(lessons)} lessons: open {SITE.relative_to(lab.HERE)}/index.html in a browser")
     print(f"The playground, one file to hand to a class: {SITE.relative_to(lab.HERE)}/{playgrounds.ALONE}")
     return 0

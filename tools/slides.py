@@ -115,8 +115,10 @@ def deck(slides):
 
 def shown(lesson):
     """Return the slides of a lesson, each a list of cells with the marks that the template reads in `metadata.deck`."""
-    heading, found = "", []
-    for slide in slides(lesson.notebook.cells):
+    heading, found, cells = "", [], lesson.notebook.cells
+    for cell in cells:
+        cell.metadata.pop("deck", None)     # marks are made here; a lesson brings none along
+    for slide in slides(cells):
         begins = slide[0].id
         if layouts.name(slide[0]) is None:
             if not slide[0].source.startswith(("# ", "## ")):

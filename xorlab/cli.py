@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from xorlab.streams import quiet
+from xorlab.tables import printable
 
 
 def main(arguments=None):
@@ -26,10 +27,10 @@ def main(arguments=None):
     try:
         return options.run(options)
     except (OSError, ValueError, ImportError) as error:
-        print(f"xorlab: {error}", file=sys.stderr)
+        print(f"xorlab: {printable(error)}", file=sys.stderr)
         return 2
     except FloatingPointError as error:         # a training that runs away is an outcome
-        print(f"xorlab: {error}", file=sys.stderr)
+        print(f"xorlab: {printable(error)}", file=sys.stderr)
         return 1
 
 

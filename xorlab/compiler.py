@@ -1,9 +1,7 @@
 """The C compiler: clang as the ziglang package brings it, for this machine and for microcontrollers."""
-import contextlib
 import ctypes
 import importlib.util
 import os
-import stat
 import subprocess
 import sys
 import tempfile
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab.files import existing_file
+from xorlab.files import existing_file, own_folder
 from xorlab.streams import progress
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -60,6 +58,8 @@ def load(source, function, inputs, outputs, flags=()):
     (65536, 1)
     """
     source = existing_file(source, "C").resolve()
+    if set('"\n\r') & set(source.as_posix()):
+        raise ValueError(f"the path of a C source must be without quotes and line ends, got {str(source)!r}")
     # a folder of its own: an operating system gives a library that is loaded again from one path as it was
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:     # Windows keeps a loaded library's file
         batch = Path(folder) / "batch.c"
@@ -89,22 +89,7 @@ def _environment():
     """Say where the compiler keeps its cache, its own runtime library for each target."""
     if "ZIG_GLOBAL_CACHE_DIR" in os.environ and "ZIG_LOCAL_CACHE_DIR" in os.environ:
         return dict(os.environ)
-    cache = str((PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else _own_folder()) / "zig")
+    folder = PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else own_folder(
+        "the compiler's cache", "remove it, or name others in ZIG_GLOBAL_CACHE_DIR and ZIG_LOCAL_CACHE_DIR")
+    cache = str(folder / "zig")
     return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ
-
-
-def _own_folder():
-    """Return a folder among the temporary ones that this user alone can write to.
-
-    Its programs are run, and on a computer with several users anyone could have made a folder of that name.
-    Raises PermissionError, in one sentence, if somebody has.
-    """
-    user = str(os.getuid()) if hasattr(os, "getuid") else ""        # elsewhere each user has a temporary folder
-    folder = Path(tempfile.gettempdir()) / f"xorlab-{user}".rstrip("-")
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or (user and (found.st_uid != os.getuid() or found.st_mode & 0o022)):
-        raise PermissionError(f"{folder} is not a folder that only you can write to, so the compiler's cache cannot be "
-                              "there; remove it, or name others in ZIG_GLOBAL_CACHE_DIR and ZIG_LOCAL_CACHE_DIR")
-    return folder

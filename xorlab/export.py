@@ -501,12 +501,43 @@ def _damaged(saved_model):
     return ValueError(f"the SavedModel in {saved_model} is damaged; make it again with to_saved_model")
 
 
+def check_alone(path):
+    """Raise ValueError, in one sentence, if an ONNX file keeps weights in other files, which it names itself.
+
+    What is no ONNX file at all passes: whoever runs it says so.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        return
+    others = {entry.value for tensor in _tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL
+              for entry in tensor.external_data if entry.key == "location"}
+    if others:
+        raise ValueError(f"{path} keeps weights in another file ({', '.join(map(repr, sorted(others)))}), and only the "
+                         "file that is named is read; save it whole, with onnx.save(onnx.load(path), path)")
+
+
+def _tensors(message):
+    """Yield every tensor of a message of ONNX, however deep: weights stand in graphs, nodes and functions."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type:
+            for one in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(one)
+
+
 def check_onnx(path):
     """Raise FileNotFoundError or ValueError, in one sentence, unless `path` holds a sound ONNX model."""
     import onnx
     from google.protobuf.message import DecodeError
 
     path = files.existing_file(path, "ONNX")
+    check_alone(path)
     try:
         onnx.checker.check_model(onnx.load(path))
     except (DecodeError, onnx.checker.ValidationError) as error:

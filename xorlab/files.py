@@ -2,8 +2,10 @@
 import json
 import os
 import shutil
+import stat
 import tempfile
-from contextlib import contextmanager
+import zipfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -65,3 +67,33 @@ def write_rows(path, rows):
     """Write rows as a JSON list, one a line, so that a change of one shows as one; whole or not at all."""
     with replacing(path) as made:
         made.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
+
+
+def own_folder(what, instead="remove it"):
+    """Return a folder among the temporary ones that this user alone can write to.
+
+    On a computer with several users anyone could have made a folder, or a link, of that name.
+    what : is kept there.  instead : what else can be done.
+    Raises PermissionError, in one sentence, if somebody has.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else ""        # elsewhere each user has a temporary folder
+    folder = Path(tempfile.gettempdir()) / f"xorlab-{user}".rstrip("-")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (user and (found.st_uid != os.getuid() or found.st_mode & 0o022)):
+        raise PermissionError(f"{folder} is not a folder that only you can write to, so {what} cannot be there; "
+                              f"{instead}")
+    return folder
+
+
+def check_archive(path, most=1 << 30):
+    """Raise ValueError, in one sentence, if what is packed in a zip file takes more than `most` bytes unpacked.
+
+    Some kilobytes can hold gigabytes. Sizes are those that the archive declares, and zipfile unpacks no more.
+    Raises zipfile.BadZipFile for what is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > most:
+        raise ValueError(f"{path} unpacks to {size:,} bytes, and at most {most:,} are read; give a smaller one")

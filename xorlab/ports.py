@@ -11,6 +11,7 @@ import numpy as np
 from xorlab import runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.runtimes import Plan
+from xorlab.tables import printable
 
 # operators that give as many numbers as they take
 AS_MANY = {"ABS", "CAST", "DEQUANTIZE", "ELU", "EXP", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "NEG",
@@ -39,7 +40,7 @@ class Port:
 
     def __str__(self):
         tensor = f" (tensor {self.tensor})" if self.tensor != self.name else ""
-        return f"{self.name}{tensor}"
+        return printable(f"{self.name}{tensor}")
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Turn real numbers, float32 (n, ...), into what the runtime takes.

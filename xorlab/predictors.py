@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files, ports, runtimes, sandbox, tflite_file
+from xorlab import data, export, files, ports, runtimes, sandbox, tflite_file
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import Affine
 from xorlab.integer.chain import chain_of
@@ -200,6 +200,7 @@ def from_onnx(path, name="ONNX Runtime", *, output: str | None = None) -> Predic
     import onnxruntime
 
     path = files.existing_file(path, "ONNX")
+    export.check_alone(path)
     one_thread = onnxruntime.SessionOptions()
     one_thread.intra_op_num_threads = 1             # nets this small only wait for a second thread
     one_thread.log_severity_level = 4               # what it has to say comes with the error

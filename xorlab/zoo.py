@@ -59,7 +59,7 @@ def _file_of(name, seed):
 
 
 def _read(model, path):
-    with np.load(path) as weights:
+    with np.load(path, allow_pickle=False) as weights:
         model.load_state_dict({key: torch.from_numpy(weights[key]) for key in weights})
     return model.eval()
 

@@ -26,7 +26,8 @@ const DATA = {
 };
 
 const STATE = {
-  preset: [null, ["a preset's name or null", (value) => value === null || typeof value === "string"]],
+  preset: [null, ["a preset's name or null", (value) => value === null ||
+    (typeof value === "string" && /^[A-Za-z0-9 .-]{1,40}$/.test(value))]],
   data: [{}, ["an object such as {\"name\": \"corners\"}", isObject]],
   hidden: [[3], ["a list of 0 to 3 layers of 1 to 8 units", (value) => Array.isArray(value) && value.length <= 3
     && value.every(whole(1, 8)[1])]],

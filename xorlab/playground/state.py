@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ START = {
     "rule": "tflm", "other": None, "playing": False,
 }
 MIME = "application/vnd.xorlab.playground+json"     # a state in a stored notebook: pages and slides make it live
+NAME = re.compile("[A-Za-z0-9 .-]{1,40}")
 PRESETS = json.loads(Path(__file__).with_name("presets.json").read_text(encoding="utf-8"))
 
 
@@ -55,7 +57,8 @@ def complete(partial: dict) -> dict:
     for key, known in (("activation", ACTIVATIONS), ("loss", LOSSES), ("optimizer", OPTIMIZERS), ("start", STARTS),
                        ("per", PER), ("rule", RULES)):
         _check_choice(key, state[key], known)
-    if not isinstance(state["preset"], str | None):
+    # it stands in the script that a page gives away, and a state may come with an address from anywhere
+    if not (state["preset"] is None or isinstance(state["preset"], str) and NAME.fullmatch(state["preset"])):
         raise ValueError(f"preset must be a preset's name or null, got {state['preset']!r}")
     if state["other"] is not None:
         _check_choice("other", state["other"], RULES)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, ports, runtimes, sandbox, tflite_file
+from xorlab import data, files, ports, runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
 from xorlab.report.html import counted
@@ -273,9 +273,11 @@ def _loaded(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file with inputs at {path}; make one with numpy.save or numpy.savez")
     try:
+        if zipfile.is_zipfile(path):
+            files.check_archive(path)
         content = np.load(path, allow_pickle=False)
         return {key: content[key] for key in content.files} if hasattr(content, "files") else content
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} holds no arrays that NumPy can read without running code ({reason}); make one with "
                          "numpy.save or numpy.savez") from None

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from xorlab import files
-from xorlab.tables import Table
+from xorlab.tables import Table, printable
 
 WIDTH = 100
 STYLE = """
@@ -79,7 +79,7 @@ def fitted(table: Table, width: int = WIDTH) -> Table:
     ---------------
     a_rat...name  1
     """
-    table = replace(table, rows=tuple(tuple(map(printable, row)) for row in table.rows))
+    table = replace(table, rows=tuple(tuple(map(printable, row)) for row in table.rows))     # as they will be shown
     widths = [max(len(line[i]) for line in (table.header, *table.rows)) for i in range(len(table.header))]
     while sum(widths) + 2 * len(widths) - 2 > width:
         widest = max(table.left, key=lambda i: widths[i])
@@ -89,15 +89,6 @@ def fitted(table: Table, width: int = WIDTH) -> Table:
     rows = tuple(tuple(shortened(cell, widths[i]) if i in table.left else cell for i, cell in enumerate(row))
                  for row in table.rows)
     return replace(table, rows=rows, notes=tuple(map(filled, table.notes)))
-
-
-def printable(cell) -> str:
-    """Return text that stays on its line, and in its colours, whatever a file calls its tensors.
-
-    >>> print(printable("two\\nlines"))
-    two\\nlines
-    """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(cell))
 
 
 def filled(sentence: str, **indents) -> str:

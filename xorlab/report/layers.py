@@ -5,13 +5,15 @@ of length 1, correlates with it by CORRELATED or more, is at most GAIN times as 
 give layers different partners in the order of both models, theirs agrees best (the sum of the concordance
 coefficients, which fall with another slope or offset too; Lin 1989).
 """
+import json
 import math
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from xorlab import files, ports
+from xorlab import export, files, ports
 from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
 from xorlab.report.inner import Inner, made_by_operators, pieces
@@ -20,6 +22,7 @@ from xorlab.streams import progress, quiet
 from xorlab.tables import Table
 
 CORRELATED, GAIN = 0.9, 4
+MOST_SETTINGS = 16 << 20             # bytes, of what says which layers a .keras file has
 TWICE = 10 * math.log10(4)          # dB that are lost where the error is twice as large
 CARRIERS = ("DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE")    # give the numbers that they take
 ENDING_BELOW_1 = ("LOGISTIC", "SOFTMAX")
@@ -237,10 +240,11 @@ class _Onnx:
         import onnx
         import onnxruntime
 
+        export.check_alone(path)
         self.path, quietly = path, onnxruntime.SessionOptions()
         quietly.intra_op_num_threads, quietly.log_severity_level = 1, 4
         try:
-            model = onnx.load(path)
+            model = onnx.load(path, load_external_data=False)
             there = {end.name for end in model.graph.output}
             model.graph.output.extend(onnx.ValueInfoProto(name=name) for node in model.graph.node
                                       for name in node.output if name and name not in there)
@@ -273,6 +277,24 @@ class _Onnx:
                 for name, one in zip(self._names, made, strict=True)]
 
 
+def _check_keras(path):
+    """Raise ValueError for a .keras file that is more than layers and weights, whatever Keras is told to let pass."""
+    files.check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > MOST_SETTINGS:
+            raise ValueError("its config.json is too large")
+        settings = json.loads(archive.read("config.json"))
+    if _has_lambda(settings):
+        raise ValueError("it has a Lambda layer, which is a program and not weights; make it of Keras' own layers")
+
+
+def _has_lambda(settings):
+    if isinstance(settings, list):
+        return any(map(_has_lambda, settings))
+    return isinstance(settings, dict) and (settings.get("class_name") in ("Lambda", "__lambda__")
+                                           or any(map(_has_lambda, settings.values())))
+
+
 class _Keras:
     def __init__(self, path, shape, _):
         refusal = None
@@ -280,7 +302,8 @@ class _Keras:
             import keras
 
             try:
-                model = keras.models.load_model(path, compile=False)
+                _check_keras(path)
+                model = keras.models.load_model(path, compile=False, safe_mode=True)
                 ends = [(layer.name, end) for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)
                         for end in keras.tree.flatten(layer.output) if "float" in end.dtype]
                 takes = [tuple(one.shape) for one in model.inputs]

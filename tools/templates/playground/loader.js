@@ -44,8 +44,10 @@ function revive(place, render) {
 
 // The speaker's window shows a deck's slides once more: a playground there would play on its own, another than the
 // one the room sees. So there it is its picture.
+// A page's text may have an element of any id, so the module is the script before this one.
+const own = document.currentScript.previousElementSibling;
 if (!new URLSearchParams(location.search).has("receiver")) {
-  const source = document.getElementById("playground-module").textContent;
+  const source = own.textContent;
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   import(url).then(module => {
     for (const place of document.querySelectorAll(".playground")) revive(place, module.default.render);
