@@ -914,7 +914,7 @@ def test_closed_streams_give_no_traceback(lab, command):
     line = f"exec 3>said; {{ '{sys.executable}' lab.py {command}; }} 2>&3"
     subprocess.run(["sh", "-c", line], cwd=lab.HERE, env=dict(os.environ, PYTHONPATH=str(ROOT)))
     said = (lab.HERE / "said").read_text()
-    assert "Traceback" not in said and "Exception" not in said
+    assert not any(word in said for word in ("Traceback", "Exception", "Broken pipe"))
     assert "lessons" not in command or (lab.WORK / "01-one.ipynb").exists()
 
 
