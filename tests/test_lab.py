@@ -431,6 +431,15 @@ def test_a_killed_update_goes_on_by_pip_and_then_every_file_is_looked_at(lab, ca
     assert calls == []
 
 
+def test_a_killed_first_installation_goes_on_by_pip(lab, calls, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lab, "install", killed)
+        assert lab.main(["test"]) == 130
+    calls.clear()
+    lab.set_up(None)
+    assert venv_calls(calls) == [] and len(pip_calls(calls)) == 1
+
+
 def killed(*_arguments):
     raise KeyboardInterrupt
 
