@@ -25,7 +25,10 @@ Everything is written inside this folder; paths in arguments are relative to it.
 """
 # Standard library only, and no syntax newer than Python 3.6: a Python that is too old must get as far as
 # the sentence that says which one to install.
+import contextlib
+import errno
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -38,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 TOSA_VENV = HERE / ".venv-tosa"     # its packages ask for another NumPy than the lessons
 RECORD = "xorlab-setup.json"        # in each of them, what it was made for
+FILES = "xorlab-files.json"         # and what pip left in it: see xorlab.installed
 PRIVATE = HERE / ".lab"
 NOTEBOOKS = HERE / "notebooks"
 WORK = HERE / "work"
@@ -61,22 +65,62 @@ class Problem(Exception):
 def main(arguments):
     """Run one command and return its exit status."""
     try:
-        require_python(sys.version_info[:2])
-        torch_index, arguments = take_option("--torch-index", arguments)
-        if torch_index is not None and "://" not in torch_index:
-            raise Problem(f"--torch-index needs the URL of a package index after it, got {torch_index!r}")
-        if arguments and not arguments[0].startswith("-"):
-            return command_named(arguments[0])(arguments[1:], torch_index)
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(__doc__)
-            return 0
-        return start(arguments, torch_index)
+        mend_streams()
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except Problem as problem:
-        print(f"lab.py: {problem}", file=sys.stderr)
-        return 1
+        return ended(problem, 1)
     except KeyboardInterrupt:
-        print("\nlab.py: stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
+        return ended("stopped; the same command goes on from here.", 130, "\n")
+    except BrokenPipeError:         # who reads this, head say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13             # as if its signal, SIGPIPE, had ended this, as it ends others
+    except OSError as error:
+        return ended(sentence(error), 1)
+
+
+def ended(problem, status, before=""):
+    with contextlib.suppress(OSError):
+        print(f"{before}lab.py: {problem}", file=sys.stderr)
+    return status
+
+
+def sentence(error):
+    """Say what the system refused, of what, and what to do."""
+    if error.strerror is None:
+        return str(error)           # a sentence of xorlab's
+    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return f"{what}; make room on the disk, and give the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}; XOR Lab writes in its own folder: copy it to where you may write, or let it belong to you"
+    return f"{what}; put that right, and give the same command again"
+
+
+def mend_streams():
+    """Let whatever is printed be written somewhere: streams that are closed, letters that a terminal lacks."""
+    for name in ("stdin", "stdout", "stderr"):      # in the order of their numbers: each takes the lowest free one
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+            os.set_inheritable(getattr(sys, name).fileno(), True)
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def command(arguments):
+    """Run one command and return its exit status.  Raises Problem, OSError and KeyboardInterrupt."""
+    require_python(sys.version_info[:2])
+    torch_index, arguments = take_option("--torch-index", arguments)
+    if torch_index is not None and "://" not in torch_index:
+        raise Problem(f"--torch-index needs the URL of a package index after it, got {torch_index!r}")
+    if arguments and not arguments[0].startswith("-"):
+        return command_named(arguments[0])(arguments[1:], torch_index)
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    return start(arguments, torch_index)
 
 
 def require_python(version):
@@ -191,11 +235,12 @@ def reset(arguments, torch_index):
     source = lesson(arguments[0])
     copy = WORK / source.name
     making(lambda editions: editions.made(editions.student, source))     # or your copy stays where it is
-    if copy.exists():
-        old = free_name(copy)
-        copy.rename(old)
-        say(f"Your copy is kept as {old.relative_to(HERE)}.")
-    making(lambda editions: editions.lay(source, WORK))
+    with alone("lessons", "copying lessons"):
+        if copy.exists():
+            old = free_name(copy)
+            copy.rename(old)
+            say(f"Your copy is kept as {old.relative_to(HERE)}.")
+        making(lambda editions: editions.lay(source, WORK))
     say(f"{copy.relative_to(HERE)} is as for a student who begins.")
     return 0
 
@@ -213,14 +258,20 @@ def write_editions(arguments, torch_index):
 
 
 def making(work):
-    """Return what a function makes of xorlab.editions, the package's module that needs nothing installed."""
-    if str(HERE) not in sys.path:       # Python leaves it out where PYTHONSAFEPATH is set
-        sys.path.insert(0, str(HERE))
-    from xorlab import editions  # not above: it needs the Python that main() has asked for by now
+    """Return what a function makes of xorlab.editions."""
+    editions = package("editions")
     try:
         return work(editions)
-    except (editions.Malformed, OSError) as problem:
+    except editions.Malformed as problem:
         raise Problem(str(problem)) from None
+
+
+def package(name):
+    """Return a module of the package that needs nothing installed: editions, installed or processes."""
+    if str(HERE) not in sys.path:       # Python leaves it out where PYTHONSAFEPATH is set
+        sys.path.insert(0, str(HERE))
+    # not above: it needs the Python that main() has asked for by now
+    return importlib.import_module("xorlab." + name)
 
 
 def lessons():
@@ -238,10 +289,12 @@ def lesson(number):
 
 def copy_lessons():
     """Copy lessons that work/ does not have yet; return a line for each that says something else since."""
+    with alone("lessons", "copying lessons"):
+        newer = making(lambda editions: editions.lay_out(NOTEBOOKS, WORK))
     return [
         f"There is a newer version of {source.stem}: python3 lab.py reset {source.name.split('-')[0]} brings it "
         "and keeps your copy beside it."
-        for source in making(lambda editions: editions.lay_out(NOTEBOOKS, WORK))
+        for source in newer
     ]
 
 
@@ -258,10 +311,10 @@ def free_name(path):
 def prepare(python, arguments):
     """Lay out lessons and settings; return the command line that opens them."""
     # JupyterLab would ask other hosts for updates, and the student, over the lesson, whether it may fetch news.
-    write_json(
-        PRIVATE / "jupyter" / "config" / "labconfig" / "default_setting_overrides.json",
-        {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}},
-    )
+    settings = PRIVATE / "jupyter" / "config" / "labconfig" / "default_setting_overrides.json"
+    wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    if read_json(settings) != wanted:
+        write_json(settings, wanted)
     if "--edit" in arguments:
         return jupyter_command(python, NOTEBOOKS, [argument for argument in arguments if argument != "--edit"])
     for notice in copy_lessons():
@@ -324,54 +377,72 @@ def private_settings():
 
 def set_up(torch_index):
     """Make .venv hold what pyproject.toml and constraints.txt ask for; return its Python."""
-    wanted = wanted_record(HERE / "pyproject.toml", HERE / "constraints.txt")
-    wanted["torch_index"] = torch_index or read_json(VENV / RECORD).get("torch_index")
-    return built(VENV, wanted, lambda python: install(python, wanted["torch_index"]))
+    def wanted(before):
+        index = torch_index or before.get("torch_index")
+        record = wanted_record(HERE / "pyproject.toml", HERE / "constraints.txt")
+        return dict(record, torch_index=index if isinstance(index, str) else None)
+
+    return built(VENV, wanted, "constraints.txt", install)
 
 
 def set_up_tosa():
     """Make .venv-tosa hold Arm's TOSA reference model and its converter; return its Python."""
     if sys.platform == "darwin":
         raise Problem("--with tosa needs Linux or Windows: Arm's converter has no package for macOS")
-    return built(TOSA_VENV, wanted_record(HERE / "constraints-tosa.txt"), install_tosa)
+    name = "constraints-tosa.txt"
+    return built(TOSA_VENV, lambda before: wanted_record(HERE / name), name, install_tosa)
 
 
 def wanted_record(*lists):
     """Return what an environment's record says when it holds what these lists of packages ask for."""
     return {
         "python": "{}.{}".format(*sys.version_info[:2]),
-        "place": str(HERE),
+        "place": os.fsencode(str(HERE)).decode("utf-8", "surrogateescape"),     # the same in every locale
         "packages": digest(*lists),
         "complete": True,
     }
 
 
-def built(folder, wanted, install_into):
-    """Make the environment in a folder one with this record, if it is not yet; return its Python.
+def built(folder, wanted_after, constraints, install_into):
+    """Make the environment in a folder what is wanted, if it is not yet; return its Python.
 
-    install_into : function from its Python to whether pip succeeded.
+    wanted_after : function from the record there to the one that there should be.
+    constraints : the list of the exact versions that it holds.
+    install_into : function from its Python and the wanted record to whether pip succeeded.
     """
-    record = folder / RECORD
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    before = read_json(record)
-    reason = reason_to_build(folder, before, wanted, python)
-    if reason is None and before == wanted:
-        return python
-    if reason:
-        say(reason)
-        build_venv(folder)
-        before = dict(wanted, complete=False)
-    # An installation that is killed half-way leaves this record, and the next start builds anew.
-    write_json(record, dict(wanted, complete=False))
-    if not install_into(python):
-        # pip gives up (no network, say) before it changes anything: an earlier installation is still whole.
-        write_json(record, before)
-        raise Problem(
-            "the installation did not finish (pip says why, above; often it is the network): give the same "
-            "command again, and it goes on with what is already downloaded"
-        )
-    shutil.rmtree(str(PRIVATE / "pip-cache"), ignore_errors=True)
-    write_json(record, wanted)
+
+    def state():
+        before = read_json(folder / RECORD)
+        wanted = wanted_after(before)
+        reason = reason_to_build(folder, before, wanted, python)
+        return before, wanted, reason, changed(folder) if before == wanted and not reason else None
+
+    if state()[-1] == {}:
+        return python           # nothing is written: what is whole can be used where writing is not allowed
+    with alone("setup", "setting up"):
+        before, wanted, reason, wrong = state()
+        if wrong == {}:
+            return python       # another lab.py has done it meanwhile
+        if reason:
+            say(reason)
+            build_venv(folder)
+            before = dict(wanted, packages=None)
+        if wrong is None:
+            # A pip that is killed half-way leaves this record: the next start lets pip go on, and looks at every file.
+            write_json(folder / RECORD, dict(wanted, packages=None))
+            if not (site_packages(folder) / "pip" / "__init__.py").is_file():
+                renewed_pip(folder, python)
+            if not install_into(python, wanted):
+                # pip gives up (no network, say) before it changes anything: an earlier installation is still whole.
+                write_json(folder / RECORD, before)
+                raise Problem(
+                    "the installation did not finish (pip says why, above; often it is the network): give the same "
+                    "command again, and it goes on with what is already downloaded"
+                )
+            wrong = package("installed").damaged(site_packages(folder), watched(constraints))
+        if not wrong or repaired(folder, python, wrong, constraints, wanted.get("torch_index")):
+            remember(folder, wanted, constraints)
     return python
 
 
@@ -388,16 +459,17 @@ def reason_to_build(folder, before, wanted, python):
         return f"{name} has Python {before.get('python')}, and this is {wanted['python']}: building it anew."
     if before.get("torch_index") != wanted.get("torch_index"):
         return f"torch is to come from another index: building {name} anew."
-    if not has_pip(python):
-        return f"The Python in {name} no longer starts, or has lost its pip: building {name} anew."
+    if not starts(python):
+        return f"The Python in {name} no longer starts: building {name} anew."
     return None
 
 
-def has_pip(python):
-    """Is there a Python that starts and finds pip? (Looking for pip is quick; importing it is not.)"""
-    check = "import importlib.util, sys; sys.exit(importlib.util.find_spec('pip') is None)"
+def starts(python):
+    """Is there a Python that starts, and an environment that it is of?  (What it imports is asked elsewhere.)"""
+    if not (Path(python).parent.parent / "pyvenv.cfg").is_file():
+        return False
     try:
-        return subprocess.call([python, "-c", check], stderr=subprocess.DEVNULL) == 0
+        return subprocess.call([python, "-I", "-S", "-c", ""], stderr=subprocess.DEVNULL) == 0
     except OSError:
         return False
 
@@ -407,43 +479,128 @@ def build_venv(folder):
     python = getattr(sys, "_base_executable", sys.executable)
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    if subprocess.call([python, "-m", "venv", "--clear", str(folder)], env=pip_environment(python)) != 0:
-        raise Problem(
-            f"no environment could be made in {folder.name}, for the reason above; put that right and start again"
-        )
+    if run_to_its_end(python, "venv", "--clear", str(folder)) != 0:
+        room = shutil.disk_usage(str(HERE)).free // 2**20
+        why = "for the reason above" if room > 100 else f"and the disk has {room} MB left"    # venv does not say that
+        raise Problem(f"no environment could be made in {folder.name}, {why}; put that right and start again")
 
 
-def install(python, torch_index):
+def changed(folder):
+    """Return {package: what is wrong with it} in an environment, or None where nothing tells what pip left."""
+    known = read_json(folder / FILES)
+    if not known or not all(isinstance(stamps, dict) for stamps in known.values()):
+        return None
+    wrong, now = package("installed").changes(site_packages(folder), known)
+    if now is not known:
+        with contextlib.suppress(OSError):      # only so that the next start need not look as closely
+            write_json(folder / FILES, now)
+    return wrong
+
+
+def watched(constraints):
+    """Return the packages that are looked after: the lessons', and not what a student adds."""
+    return {"pip", "xorlab"}.union(pins(constraints))
+
+
+def remember(folder, wanted, constraints):
+    """Write down what an environment was made for, and what pip left in it; remove what pip left over."""
+    installed, site = package("installed"), site_packages(folder)
+    installed.sweep(site)
+    sweep(folder)
+    write_json(folder / FILES, installed.seen(site, watched(constraints)))
+    write_json(folder / RECORD, wanted)
+    shutil.rmtree(str(PRIVATE / "pip-cache"), ignore_errors=True)
+
+
+def repaired(folder, python, wrong, constraints, torch_index):
+    """Let pip install again what something is wrong with; say what, and return whether all is right now."""
+    for name, what in wrong.items():
+        say(f"{name} {what}: installing it again.")
+    installed, site, line = package("installed"), site_packages(folder), pins(constraints)
+    installed.prepare_repair(site, wrong)
+    done = "pip" not in wrong or renewed_pip(folder, python)
+    again = ["--no-deps", "--force-reinstall"]
+    from_index = {"torch"}.intersection(wrong) if torch_index else set()
+    others = [line[name] for name in wrong if name in line and name not in from_index]
+    if from_index:
+        done &= pip_install(python, *(again + ["--index-url", torch_index, line["torch"]]))
+    if "xorlab" in wrong:
+        done &= pip_install(python, *(again + ["-e", "."]))
+    if others:
+        done &= pip_install(python, *(again + others))
+    done = done and not installed.damaged(site, wrong)
+    if not done:
+        say(f"Not put right (pip says why, above; often it is the network): {', '.join(sorted(wrong))}. What "
+            "needs that may fail; the next start tries again.")
+    return done
+
+
+def renewed_pip(folder, python):
+    """Put the pip into an environment that this Python brings along; return whether that succeeded."""
+    package("installed").prepare_repair(site_packages(folder), ["pip"])
+    return run_to_its_end(python, "ensurepip", "--default-pip") == 0
+
+
+def install(python, record):
     """Install the package and everything the lessons use; return whether pip succeeded."""
     say("Installing what the lessons need into .venv.")
+    torch_index = record["torch_index"]
     # Only torch itself: such an index has other versions of what torch needs than constraints.txt names.
     if torch_index and not pip_install(python, "--no-deps", "--index-url", torch_index, pinned("torch")):
         return False
     return pip_install(python, "-c", "constraints.txt", "-e", ".[test]")
 
 
-def install_tosa(python):
+def install_tosa(python, record):
     """Install what runs TOSA graphs and what makes them of TFLite files; return whether pip succeeded."""
     say("Installing Arm's TOSA reference model into .venv-tosa.")
     return pip_install(python, "-c", "constraints-tosa.txt", "tosa-tools", "tosa-converter-for-tflite")
 
 
 def pip_install(python, *arguments):
-    command = [python, "-m", "pip", "--disable-pip-version-check", "install"] + list(arguments)
-    return subprocess.call(command, cwd=str(HERE), env=pip_environment(python)) == 0
+    return run_to_its_end(python, "pip", "--disable-pip-version-check", "--no-input", "install", *arguments) == 0
 
 
-def pip_environment(python):
-    # pip asks rustc for its version, and a rustc of rustup's then writes into the home folder.
-    return dict(environment(python), RUSTUP_HOME=str(PRIVATE / "pip-cache" / "rustup"))
+def run_to_its_end(python, module, *arguments):
+    """Run a module of a Python and return its exit status; it ends with lab.py, whatever ends that."""
+    temporary = PRIVATE / "pip-cache" / "tmp"       # a pip that was killed leaves gigabytes there
+    shutil.rmtree(str(temporary), ignore_errors=True)
+    temporary.mkdir(parents=True)
+    variables = pip_environment(python, temporary)
+    return package("processes").run_to_its_end(python, module, arguments, HERE, variables)
 
 
-def pinned(package):
+def pip_environment(python, temporary):
+    return dict(
+        environment(python),
+        RUSTUP_HOME=str(PRIVATE / "pip-cache" / "rustup"),  # pip asks rustc for its version, and it writes there
+        TMPDIR=str(temporary),
+        PYTHONUTF8="1",                                     # a folder may have any letters, in every locale
+    )
+
+
+def alone(name, doing):
+    """Let one lab.py at a time into the block; another waits, and says for whom."""
+    return package("processes").alone(PRIVATE / (name + ".lock"), doing, say)
+
+
+def site_packages(folder):
+    return package("installed").site_packages(folder)
+
+
+def pins(constraints):
+    """Return {package: its `package==version` line} of a list."""
+    try:
+        return package("installed").pins(HERE / constraints)
+    except UnicodeDecodeError:
+        raise Problem(f"{constraints} is damaged: bring it back, e.g. git checkout {constraints}") from None
+
+
+def pinned(name):
     """Return the `package==version` line of constraints.txt."""
-    for line in (HERE / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith(package + "=="):
-            return line.strip()
-    raise Problem(f"constraints.txt has no line {package}==version")
+    if name not in pins("constraints.txt"):
+        raise Problem(f"constraints.txt has no line {name}==version")
+    return pins("constraints.txt")[name]
 
 
 def run(command, variables):
@@ -465,14 +622,19 @@ def say(sentence):
 
 
 def digest(*paths):
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+    """Return a digest of what files of the checkout hold."""
+    try:
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        raise Problem(f"{name} is missing, and XOR Lab needs it: bring it back, e.g. git checkout {name}") from None
 
 
 def read_json(path):
-    """Return what the file holds, or {} where it is missing or damaged."""
+    """Return what the file holds, or {} where it is missing or damaged.  Raises OSError where it may not be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -484,9 +646,21 @@ def write_json(path, content):
 def replace_file(path, content):
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name("." + path.name + ".half")
-    half.write_bytes(content)
-    os.replace(str(half), str(path))
+    half = path.with_name(f".{path.name}.{os.getpid()}.half")
+    try:
+        half.write_bytes(content)
+        os.replace(str(half), str(path))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise
+
+
+def sweep(folder):
+    """Remove files that a lab.py which was killed had half written."""
+    for half in folder.glob(".*.half"):
+        with contextlib.suppress(OSError):
+            half.unlink()
 
 
 if __name__ == "__main__":

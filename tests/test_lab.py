@@ -1,15 +1,23 @@
 """lab.py without the network and without building an environment: only its calls to pip and venv are faked."""
 import ast
+import base64
+import hashlib
 import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import textwrap
+import time
 import tomllib
 from pathlib import Path
 
+import psutil
 import pytest
+
+from xorlab import installed, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,22 +52,50 @@ def lab(tmp_path):
     return module
 
 
+def put(site, name, version, content):
+    """Write a package as pip does: its files, and RECORD with the size and digest of each."""
+    info = f"{name}-{version}.dist-info"
+    content = dict(content, **{f"{info}/METADATA": f"Name: {name}"})
+    rows = [f"{info}/RECORD,,"]
+    for path, text in content.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        rows.append(f"{path},sha256={digest},{len(text)}")
+    (site / info / "RECORD").write_text("\n".join(rows) + "\n")
+
+
+NUMPY = {"numpy/__init__.py": "version = 1", "numpy/core/module.py": "a = 1", "numpy/core/fast.so": "0" * 99,
+         "numpy/data/table.csv": "1,2", "numpy.pth": "numpy"}
+
+
 @pytest.fixture
 def calls(lab, monkeypatch):
-    """The commands that lab.py runs, recorded; venv makes a Python that starts, and everything succeeds."""
+    """What lab.py has pip and venv do, recorded; everything succeeds: a Python that starts, a NumPy, a pip."""
     recorded = []
+    (lab.HERE / "constraints.txt").write_text("numpy==1.0\ntorch==2.0\n")
 
-    def call(command, **_options):
-        recorded.append(command[1:4])
-        if "venv" in command:
-            python = Path(command[-1]) / "bin" / "python"
-            shutil.rmtree(command[-1], ignore_errors=True)
-            python.parent.mkdir(parents=True)
-            python.symlink_to(sys.executable)
+    def run_to_its_end(python, module, *arguments):
+        recorded.append([module, *arguments])
+        environment = lab.TOSA_VENV if "tosa" in python else lab.VENV
+        if module == "venv":
+            environment = Path(arguments[-1])
+            shutil.rmtree(environment, ignore_errors=True)
+            (environment / "bin").mkdir(parents=True)
+            (environment / "bin" / "python").symlink_to(sys.executable)
+            (environment / "pyvenv.cfg").write_text("")
+        site = installed.site_packages(environment)
+        if module in ("venv", "ensurepip"):
+            put(site, "pip", "1.0", {"pip/__init__.py": ""})
+        if module == "pip":
+            for old in sorted(site.glob("numpy-*"))[:1]:        # as pip: one, and by its list of files
+                if not (old / "RECORD").is_file():
+                    return 1
+                shutil.rmtree(old)
+            put(site, "numpy", "1.0", NUMPY)
         return 0
 
-    monkeypatch.setattr(lab.subprocess, "call", call)
-    monkeypatch.setattr(lab, "has_pip", lambda python: Path(python).exists())
+    monkeypatch.setattr(lab, "run_to_its_end", run_to_its_end)
     return recorded
 
 
@@ -84,7 +120,8 @@ def test_lab_needs_the_standard_library_only():
 
 def test_what_lab_needs_of_the_package_needs_nothing_installed():
     """-S: this Python finds no installed package."""
-    code = "import sys, xorlab.editions; print(sorted({n.partition('.')[0] for n in sys.modules}))"
+    modules = "sys, xorlab.editions, xorlab.installed, xorlab.processes"
+    code = f"import {modules}; print(sorted({{n.partition('.')[0] for n in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={"PYTHONDONTWRITEBYTECODE": "1"},
                             capture_output=True, text=True, check=True).stdout
     assert set(ast.literal_eval(loaded)) <= sys.stdlib_module_names | {"xorlab", "__main__"}
@@ -326,7 +363,7 @@ def test_changed_packages_are_installed_into_the_same_environment(lab, calls, na
     assert len(pip_calls(calls)) == 1 and venv_calls(calls) == []
 
 
-def _killed_in_pip(lab):
+def _killed_in_an_earlier_version(lab):
     record = lab.VENV / "xorlab-setup.json"
     record.write_text(json.dumps(dict(lab.read_json(record), complete=False)))
 
@@ -345,6 +382,10 @@ def _dangling_python(lab):
     python.symlink_to(lab.HERE / "nowhere")
 
 
+def _lost_settings(lab):
+    (lab.VENV / "pyvenv.cfg").unlink()
+
+
 def _moved(lab):
     record = lab.VENV / "xorlab-setup.json"
     record.write_text(json.dumps(dict(lab.read_json(record), place="/elsewhere")))
@@ -355,7 +396,12 @@ def _other_python(lab):
     record.write_text(json.dumps(dict(lab.read_json(record), python="3.10")))
 
 
-@pytest.mark.parametrize("damage", [_killed_in_pip, _by_hand, _damaged_record, _dangling_python, _moved, _other_python])
+def _nested_record(lab):
+    (lab.VENV / "xorlab-setup.json").write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", [_killed_in_an_earlier_version, _by_hand, _damaged_record, _nested_record,
+                                    _dangling_python, _lost_settings, _moved, _other_python])
 def test_an_environment_that_cannot_be_trusted_is_built_anew_with_a_sentence(lab, calls, damage, capsys):
     lab.set_up(None)
     calls.clear()
@@ -367,23 +413,42 @@ def test_an_environment_that_cannot_be_trusted_is_built_anew_with_a_sentence(lab
     assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
 
 
-def test_a_killed_installation_leaves_an_unfinished_record(lab, calls, monkeypatch):
+def test_a_killed_update_goes_on_by_pip_and_then_every_file_is_looked_at(lab, calls, monkeypatch, capsys):
     lab.set_up(None)
-    (lab.HERE / "constraints.txt").write_text("# changed")
+    (lab.HERE / "constraints.txt").write_text("numpy==1.0\n# changed")
+    with monkeypatch.context() as patch:
+        patch.setattr(lab, "install", killed)
+        assert lab.main(["test"]) == 130
+    (site_of(lab) / "numpy/data/table.csv").write_text("")              # as the kill left it; pip would not notice
+    calls.clear()
+    monkeypatch.setattr(lab, "install", lambda python, record: True)
+    capsys.readouterr()
+    lab.set_up(None)
+    assert venv_calls(calls) == [] and calls[-1][-1] == "numpy==1.0"
+    assert "numpy has a damaged numpy/data/table.csv" in capsys.readouterr().out
+    calls.clear()
+    lab.set_up(None)
+    assert calls == []
 
-    def killed(*_arguments):
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(lab, "install", killed)
-    assert lab.main(["test"]) == 130
-    assert not lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+def test_a_killed_first_installation_goes_on_by_pip(lab, calls, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lab, "install", killed)
+        assert lab.main(["test"]) == 130
+    calls.clear()
+    lab.set_up(None)
+    assert venv_calls(calls) == [] and len(pip_calls(calls)) == 1
+
+
+def killed(*_arguments):
+    raise KeyboardInterrupt
 
 
 def test_a_failed_update_keeps_the_earlier_installation_and_the_downloads(lab, calls, monkeypatch, capsys):
     lab.set_up(None)
     (lab.HERE / "constraints.txt").write_text("# changed")
     (lab.PRIVATE / "pip-cache").mkdir(parents=True)
-    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: 1)
+    monkeypatch.setattr(lab, "run_to_its_end", lambda *_arguments: 1)
     assert lab.main(["test"]) == 1
     assert "the installation did not finish" in capsys.readouterr().err
     assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
@@ -398,8 +463,8 @@ def test_downloads_are_deleted_after_a_success(lab, calls):
 
 def test_torch_index_is_for_torch_alone_and_remembered(lab, monkeypatch):
     commands = []
-    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: commands.append(command) or 0)
-    lab.install("python", "https://index.example/cpu")
+    monkeypatch.setattr(lab, "run_to_its_end", lambda *command: commands.append(command) or 0)
+    lab.install("python", {"torch_index": "https://index.example/cpu"})
     assert [("--index-url" in command, "--no-deps" in command) for command in commands] == [(True, True), (False,) * 2]
     assert commands[0][-1].startswith("torch==")
     assert commands[1][-1] == ".[test]"
@@ -427,23 +492,21 @@ def test_with_tosa_says_so_where_its_converter_has_no_package(lab, calls, monkey
     assert calls == []
 
 
-def test_tosa_is_installed_once_into_an_environment_of_its_own(lab, monkeypatch):
-    commands = []
-    monkeypatch.setattr(lab, "has_pip", lambda python: True)
-    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_options: commands.append(command) or 0)
+def test_tosa_is_installed_once_into_an_environment_of_its_own(lab, calls):
+    (lab.HERE / "constraints-tosa.txt").write_text("numpy==1.0")
     python = lab.set_up_tosa()
     folder = lab.HERE / ".venv-tosa"
     assert Path(python).is_relative_to(folder) and not lab.VENV.exists()
-    assert [command[-1] for command in commands] == [str(folder), "tosa-converter-for-tflite"]
-    assert commands[1][0] == python and "constraints-tosa.txt" in commands[1]
-    assert lab.set_up_tosa() == python and len(commands) == 2
+    assert [command[-1] for command in calls] == [str(folder), "tosa-converter-for-tflite"]
+    assert "constraints-tosa.txt" in calls[1]
+    assert lab.set_up_tosa() == python and len(calls) == 2
     with (lab.HERE / "constraints.txt").open("a") as file:
         file.write("# changed\n")
     lab.set_up_tosa()
-    assert len(commands) == 2
-    (lab.HERE / "constraints-tosa.txt").write_text("# changed")
+    assert len(calls) == 2
+    (lab.HERE / "constraints-tosa.txt").write_text("numpy==1.0 # changed")
     lab.set_up_tosa()
-    assert len(commands) == 3 and "venv" not in commands[2]
+    assert len(calls) == 3 and "venv" not in calls[2]
 
 
 @pytest.mark.parametrize("arguments", [["--with", "tosa"], ["--with=tosa"], []])
@@ -459,12 +522,292 @@ def test_only_with_tosa_the_tests_are_told_where_its_python_is(lab, monkeypatch,
     assert variables.get("XORLAB_TOSA_PYTHON") == ("python-of-tosa" if arguments else None)
 
 
-def test_has_pip_sees_a_python_without_pip(lab, tmp_path):
+def test_a_python_that_does_not_start_is_seen(lab, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    folder = "Scripts" if sys.platform == "win32" else "bin"
-    assert not lab.has_pip(str(tmp_path / "bare" / folder / "python"))
-    assert not lab.has_pip(str(tmp_path / "missing"))
-    assert lab.has_pip(sys.executable)
+    python = tmp_path / "bare" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    assert lab.starts(str(python))
+    assert not lab.starts(str(tmp_path / "bare" / "bin" / "missing"))
+    (tmp_path / "bare" / "pyvenv.cfg").unlink()
+    assert not lab.starts(str(python))
+
+
+# What a student's disk, editor or pip may do to an installed package: (what is done in site-packages, what is said).
+
+def _folder_gone(site):
+    shutil.rmtree(site / "numpy")
+
+
+def _package_gone(site):
+    shutil.rmtree(site / "numpy")
+    shutil.rmtree(site / "numpy-1.0.dist-info")
+
+
+def _list_gone(site):
+    (site / "numpy-1.0.dist-info" / "RECORD").unlink()
+
+
+def _list_damaged(site):
+    (site / "numpy-1.0.dist-info" / "RECORD").write_text("numpy/__init__.py,sha256=")
+
+
+def _data_gone(site):
+    (site / "numpy/data/table.csv").unlink()
+
+
+def _path_file_gone(site):
+    (site / "numpy.pth").unlink()
+
+
+def _module_changed_in_place(site):
+    later(site / "numpy/core/module.py", "a = 2")       # as long as before
+
+
+def _library_cut(site):
+    (site / "numpy/core/fast.so").write_text("0")
+
+
+def _data_replaced(site):
+    (site / "numpy/data/new").write_text("1,3")
+    (site / "numpy/data/new").replace(site / "numpy/data/table.csv")
+
+
+def _another_version(site):
+    shutil.rmtree(site / "numpy-1.0.dist-info")
+    put(site, "numpy", "1.1", NUMPY)
+
+
+def _two_versions(site):
+    put(site, "numpy", "1.1", NUMPY)
+
+
+def _pip_damaged(site):
+    (site / "pip/__init__.py").unlink()
+
+
+def later(path, text):
+    """Write a file as somebody does a second later: the time of a file is not always finer than that."""
+    before = path.stat().st_mtime
+    path.write_text(text)
+    os.utime(path, (before + 1, before + 1))
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    (_folder_gone, "numpy lacks numpy/"), (_package_gone, "numpy is missing"), (_list_gone, "numpy has lost its list"),
+    (_list_damaged, "numpy has lost its list"), (_data_gone, "numpy lacks numpy/data/table.csv"),
+    (_path_file_gone, "numpy lacks numpy.pth"),
+    (_module_changed_in_place, "numpy has a damaged numpy/core/module.py"),
+    (_library_cut, "numpy has a damaged numpy/core/fast.so"),
+    (_data_replaced, "numpy has a damaged numpy/data/table.csv"),
+    (_another_version, "numpy is 1.1 here, and the lessons need 1.0"),
+    (_two_versions, "numpy is 1.0 and 1.1 here"), (_pip_damaged, "pip lacks pip/__init__.py"),
+])
+def test_a_package_that_is_missing_or_damaged_is_noticed_and_only_that_is_installed_again(
+        lab, calls, damage, said, capsys):
+    lab.set_up(None)
+    calls.clear()
+    capsys.readouterr()
+    damage(site_of(lab))
+    lab.set_up(None)
+    told = capsys.readouterr().out
+    assert said in told and told.count("\n") == 1
+    assert [call[0] for call in calls] == (["ensurepip"] if "pip " in said else ["pip"])
+    assert "pip " in said or (calls[0][-1] == "numpy==1.0" and {"--no-deps", "--force-reinstall"} <= {*calls[0]})
+    calls.clear()
+    lab.set_up(None)
+    assert calls == []
+
+
+def test_what_a_student_adds_or_only_touches_is_left_alone(lab, calls, capsys):
+    lab.set_up(None)
+    site, listed = site_of(lab), lab.VENV / "xorlab-files.json"
+    put(site, "mine", "1.0", {"mine/__init__.py": "", "numpy/data/of_mine.csv": ""})
+    later(site / "numpy/core/module.py", NUMPY["numpy/core/module.py"])
+    shutil.rmtree(site / "pip-1.0.dist-info")
+    put(site, "pip", "2.0", {"pip/__init__.py": "newer"})
+    before = listed.read_text()
+    calls.clear()
+    capsys.readouterr()
+    lab.set_up(None)
+    assert calls == [] and capsys.readouterr().out == ""
+    assert listed.read_text() != before         # so that the next start does not read those files again
+    (site / "mine/__init__.py").unlink()
+    before = listed.read_text()
+    lab.set_up(None)
+    assert calls == [] and listed.read_text() == before
+
+
+def test_what_pip_cannot_put_right_is_said_and_tried_again_at_the_next_start(lab, calls, monkeypatch, capsys):
+    lab.set_up(None)
+    _another_version(site_of(lab))
+    working = lab.run_to_its_end
+    monkeypatch.setattr(lab, "run_to_its_end", lambda *_arguments: 1)
+    for _ in range(2):
+        capsys.readouterr()
+        lab.set_up(None)                        # the lessons open all the same
+        assert "Not put right" in capsys.readouterr().out
+    calls.clear()
+    monkeypatch.setattr(lab, "run_to_its_end", working)
+    lab.set_up(None)
+    lab.set_up(None)
+    assert len(calls) == 1
+
+
+def test_a_pip_that_is_gone_comes_back_before_it_is_needed(lab, calls):
+    lab.set_up(None)
+    shutil.rmtree(site_of(lab) / "pip")
+    (lab.HERE / "constraints.txt").write_text("numpy==1.0\n# changed")
+    calls.clear()
+    lab.set_up(None)
+    assert [call[0] for call in calls] == ["ensurepip", "pip"]
+
+
+def test_torch_is_repaired_from_the_index_it_came_from(lab, calls):
+    lab.set_up("https://index.example/cpu")
+    put(site_of(lab), "torch", "2.0", {"torch/__init__.py": "here"})
+    (lab.VENV / "xorlab-files.json").unlink()
+    lab.set_up(None)
+    calls.clear()
+    shutil.rmtree(site_of(lab) / "torch")
+    lab.set_up(None)
+    assert calls[0][-3:] == ["--index-url", "https://index.example/cpu", "torch==2.0"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"numpy-1.0.dist-info": 7}', "[]"])
+def test_without_a_list_of_what_pip_left_pip_looks_itself(lab, calls, content):
+    lab.set_up(None)
+    (lab.VENV / "xorlab-files.json").write_text(content)
+    calls.clear()
+    lab.set_up(None)
+    assert len(pip_calls(calls)) == 1 and venv_calls(calls) == []
+
+
+def test_what_a_killed_pip_and_a_killed_lab_left_is_removed(lab, calls):
+    lab.set_up(None)
+    left = [site_of(lab) / "~umpy", lab.PRIVATE / "pip-cache" / "tmp"]
+    for folder in left:
+        folder.mkdir(parents=True)
+    (lab.VENV / ".xorlab-setup.json.1.half").write_text("{")
+    shutil.rmtree(site_of(lab) / "numpy")
+    lab.set_up(None)
+    assert not any(folder.exists() for folder in left) and not list(lab.VENV.glob(".*.half"))
+
+
+def site_of(lab):
+    return installed.site_packages(lab.VENV)
+
+
+def python(code, **options):
+    """Start a Python that runs code; a line of its standard input is all that it may wait for."""
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True,
+                            env=dict(os.environ, PYTHONPATH=str(ROOT)), **options)
+
+
+HOLDER = """
+    import pathlib, sys
+    from xorlab import processes
+    with processes.alone(pathlib.Path({path!r}), "setting up", print):
+        print("in", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_the_second_of_two_waits_says_for_whom_and_goes_on(tmp_path):
+    path = str(tmp_path / "setup.lock")
+    with python(HOLDER.format(path=path), stdin=subprocess.PIPE) as first:
+        assert first.stdout.readline() == "in\n"
+        with python(HOLDER.format(path=path)) as second:
+            said = second.stdout.readline()
+            first.communicate("go on\n")
+            assert second.communicate()[0] == "in\n"
+    assert f"process {first.pid}, setting up since " in said and "waits" in said
+
+
+def test_the_lock_of_a_killed_process_holds_nobody(tmp_path):
+    path = str(tmp_path / "setup.lock")
+    with python(HOLDER.format(path=path), stdin=subprocess.PIPE) as first:
+        assert first.stdout.readline() == "in\n"
+        first.kill()
+    with python(HOLDER.format(path=path)) as second:
+        assert second.communicate()[0] == "in\n"
+
+
+def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with processes.alone(tmp_path / "file" / "no.lock", "testing", print):
+        pass
+
+    def refused(lock):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(processes, "_take", refused)
+    with processes.alone(tmp_path / "a.lock", "testing", print):
+        pass
+
+
+RUNNER = """
+    import os, pathlib, sys
+    from xorlab import processes
+    with processes.alone(pathlib.Path({path!r}), "setting up", print):
+        print(processes.run_to_its_end(sys.executable, "slow", ["an argument"], {folder!r}, dict(os.environ)))
+"""
+SLOW = """
+import subprocess, sys, time
+print(__name__, *sys.argv[1:], flush=True)
+below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(below.pid, flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("put back", flush=True)
+    below.kill()
+    sys.exit(3)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals, and locks that are inherited, are another matter there")
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_lab_starts_ends_with_it_and_holds_its_lock_until_then(tmp_path, stop):
+    (tmp_path / "slow.py").write_text(SLOW)
+    path = str(tmp_path / "setup.lock")
+    with python(RUNNER.format(path=path, folder=str(tmp_path)), stderr=subprocess.DEVNULL) as first:
+        assert first.stdout.readline() == "__main__ an argument\n"
+        below = psutil.Process(int(first.stdout.readline()))
+        child = below.parent()
+        first.send_signal(stop)
+        ending = first.stdout.read()            # until all that could write to it have ended
+    assert ending == ("put back\n" if stop == signal.SIGINT else "")
+    assert has_ended(child) and has_ended(below)
+    with python(HOLDER.format(path=path)) as second:
+        assert second.communicate()[0] == "in\n"
+
+
+def has_ended(process):
+    """Has it, in a moment at the most?  (Where nobody asks for its status it stays as a zombie.)"""
+    for _ in range(100):
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are not inherited there")
+def test_what_lab_starts_has_its_lock_too(tmp_path):
+    path = tmp_path / "setup.lock"
+    (tmp_path / "slow.py").write_text(
+        f"import os\nfrom contextlib import suppress\nfiles = []\nfor number in range(3, 30):\n"
+        f"    with suppress(OSError): files.append(os.fstat(number).st_ino)\n"
+        f"print(os.stat({str(path)!r}).st_ino in files, flush=True)")
+    with python(RUNNER.format(path=str(path), folder=str(tmp_path))) as first:
+        assert first.stdout.read() == "True\n0\n"
+
+
+def test_a_module_that_this_python_lacks_gets_one_sentence(tmp_path, capfd):
+    assert processes.run_to_its_end(sys.executable, "no_such_module", [], tmp_path, dict(os.environ)) == 1
+    assert capfd.readouterr().err == "This Python has no module no_such_module\n"
 
 
 def test_jupyter_is_bound_to_this_machine_and_keeps_its_token(lab):
@@ -509,7 +852,93 @@ def test_edit_opens_the_sources_and_copies_nothing(lab, monkeypatch):
 
 def test_the_exit_status_of_the_checks_is_passed_on(lab, monkeypatch):
     monkeypatch.setattr(lab, "set_up", lambda torch_index: sys.executable)
-    (lab.HERE / "test_failing.py").write_text("def test_it():\n    assert False\n")
-    (lab.HERE / "pyproject.toml").write_text("")
-    assert lab.main(["test", "-n0", "-q", "-p", "no:cacheprovider"]) == 1
-    assert lab.main(["test", "-n0", "-q", "--collect-only", "--deselect", "test_failing.py"]) == 5
+    (lab.HERE / "pytest.py").write_text("import sys\nsys.exit(int(sys.argv[-1]))")      # found before the real one
+    assert [lab.main(["test", status]) for status in "015"] == [0, 1, 5]
+
+
+# What may be wrong around lab.py: each gets one sentence, by a real process.
+
+def run_lab(folder, *arguments, limit=None, **options):
+    """Run lab.py of a checkout; limit: bytes a file may have, as where the disk is full.  Returns what ended."""
+    options.setdefault("env", dict(os.environ, PYTHONPATH=str(ROOT)))
+    if limit is not None:
+        import resource
+        options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([sys.executable, "lab.py", *arguments], cwd=folder, stderr=subprocess.PIPE, text=True,
+                          **options)
+
+
+def one_sentence(done, status=1):
+    """What lab.py said at its end, where that is one sentence and no traceback."""
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("lab.py: "), done.stderr
+    return done.stderr
+
+
+COMMANDS = [["lessons"], ["reset", "01"], ["editions", "course"], ["--no-browser"], ["test"], ["slides"]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limits there")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_full_disk_gets_one_sentence_and_takes_nothing_away(lab, arguments):
+    lab.WORK.mkdir()
+    (lab.WORK / "02-two.ipynb").write_text("my answers")
+    if arguments[0] in ("--no-browser", "test", "slides"):      # they stop before they would build
+        shutil.rmtree(lab.NOTEBOOKS)
+        (lab.VENV / "bin").mkdir(parents=True)
+        (lab.VENV / "bin" / "python").symlink_to(sys.executable)
+        (lab.VENV / "pyvenv.cfg").write_text("")
+        record = lab.wanted_record(lab.HERE / "pyproject.toml", lab.HERE / "constraints.txt")
+        lab.write_json(lab.VENV / lab.RECORD, dict(record, torch_index=None, packages=None))
+    told = one_sentence(run_lab(lab.HERE, *arguments, limit=0))
+    assert "File too large" in told or "cannot write" in told
+    assert (lab.WORK / "02-two.ipynb").read_text() == "my answers"
+    assert not list(lab.HERE.glob("**/.*.half"))
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_file_where_a_folder_is_needed_gets_one_sentence(lab, arguments):
+    for name in ("work", "course", ".lab"):
+        (lab.HERE / name).write_text("a file")
+    assert str(lab.HERE) in one_sentence(run_lab(lab.HERE, *arguments)).replace("work", str(lab.WORK))
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_a_missing_list_of_packages_gets_one_sentence(lab, name):
+    (lab.HERE / name).unlink()
+    assert f"{name} is missing" in one_sentence(run_lab(lab.HERE, "test"))
+
+
+def test_a_list_of_packages_that_is_no_text_gets_one_sentence(lab, calls, capsys):
+    (lab.HERE / "constraints.txt").write_bytes(b"numpy==1.0\n\xff\xfe")
+    assert lab.main(["test"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "constraints.txt" in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed otherwise there")
+@pytest.mark.parametrize("command", ["--help | true", "lessons >&-", "lessons >&- 2>&- <&-", "nothing 2>&-"])
+def test_closed_streams_give_no_traceback(lab, command):
+    line = f"exec 3>said; {{ '{sys.executable}' lab.py {command}; }} 2>&3"
+    subprocess.run(["sh", "-c", line], cwd=lab.HERE, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    said = (lab.HERE / "said").read_text()
+    assert not any(word in said for word in ("Traceback", "Exception", "Broken pipe"))
+    assert "lessons" not in command or (lab.WORK / "01-one.ipynb").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locales there")
+def test_a_terminal_of_ascii_and_a_folder_that_is_not_are_no_trouble(lab, tmp_path):
+    folder = tmp_path / "a check-out, \u00fcn\u00efcode"
+    folder.mkdir()
+    for name in ("lab.py", "pyproject.toml", "constraints.txt", "notebooks"):
+        (tmp_path / name).rename(folder / name)
+    malformed = notebook("\u00e9").replace("END", "END \u00e9")
+    (folder / "notebooks" / "01-one.ipynb").write_text(malformed, encoding="utf-8")
+    ascii_only = dict(os.environ, PYTHONPATH=str(ROOT), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    ascii_only.pop("HOME", None)
+    assert "01-one.ipynb" in one_sentence(run_lab(folder, "lessons", env=ascii_only))
+    code = "import lab; print(ascii(lab.wanted_record()['place']))"
+    places = {subprocess.run([sys.executable, "-c", code], cwd=folder, env=dict(ascii_only, PYTHONUTF8=mode),
+                             capture_output=True, text=True).stdout for mode in "01"}
+    assert len(places) == 1 and places != {""}          # or every change of locale would build .venv anew
