@@ -128,7 +128,11 @@ def run_of(conftest, arguments, ids=(), **options):
     config = SimpleNamespace(args_source=source, stash={}, option=SimpleNamespace(**options),
                              invocation_params=SimpleNamespace(args=arguments))
     config.stash[conftest.EVERYTHING] = conftest.is_everything(config)
-    conftest.pytest_collection_finish(SimpleNamespace(config=config, items=[SimpleNamespace(nodeid=i) for i in ids]))
+    items = [SimpleNamespace(nodeid=identifier) for identifier in ids]
+    try:
+        conftest.pytest_collection_finish(SimpleNamespace(config=config, items=items))
+    except pytest.exit.Exception as stopped:        # or it would stop this run too
+        raise AssertionError(str(stopped)) from None
     return config.stash[conftest.EVERYTHING]
 
 
@@ -144,11 +148,11 @@ def all_ids():
 def test_a_run_of_everything_needs_every_check(conftest, pytestconfig, arguments):
     options = vars(pytestconfig.option)
     assert run_of(conftest, arguments, all_ids(), **options) is True
-    with pytest.raises(pytest.exit.Exception, match="checks, not"):
+    with pytest.raises(AssertionError, match="checks, not"):
         run_of(conftest, arguments, all_ids()[1:], **options)
-    with pytest.raises(pytest.exit.Exception, match="13-your-own-model.ipynb is not run untouched"):
+    with pytest.raises(AssertionError, match="13-your-own-model.ipynb is not run untouched"):
         run_of(conftest, arguments, [*all_ids()[:-1], "notebooks/13-your-own-model.ipynb::0"], **options)
-    with pytest.raises(pytest.exit.Exception, match="--nbval-lax is set"):
+    with pytest.raises(AssertionError, match="--nbval-lax is set"):
         run_of(conftest, arguments, all_ids(), **{**options, "nbval_lax": True})
 
 
