@@ -3,17 +3,27 @@
 They are here and not in tests/: pytest does not load tests/conftest.py when it checks notebooks/.
 """
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 import lab
+from tools import checks
 
 ROOT = Path(__file__).resolve().parent
 
 for name, value in lab.CHECK_SETTINGS.items():
     os.environ.setdefault(name, value)
 os.environ.update(lab.private_settings())
+
+# An argument of the person at the terminal that asks for a part of the checks, and not for all.
+PART = re.compile(r"-[kmco]|--(deselect|ignore|last-failed|lf|stepwise|sw|co|collect-only|override-ini|pyargs)\b")
+
+
+WEAKER = ("these checks are weaker than their record, tests/checks.json, which python -m tools.checks writes where "
+                "that is meant")
+EVERYTHING = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser):
@@ -29,10 +39,66 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.option.nbval_sanitize_with is None:
         config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    config.stash[EVERYTHING] = is_everything(config)
     # pytest heeds testpaths only in the root; without a path, every folder of the checkout means everything.
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         folders = [ROOT / folder for folder in config.getini("testpaths")]
         config.args[:] = [str(folder) for folder in folders if folder.exists()]
+
+
+def is_everything(config):
+    """Did the person at the terminal ask for all checks? A file of settings that takes some away is no person."""
+    paths = config.args_source is pytest.Config.ArgsSource.ARGS
+    return not (paths or hasattr(config, "workerinput") or any(map(PART.match, config.invocation_params.args)))
+
+
+def pytest_collection_finish(session):
+    stop_if_weakened(session.config, [item.nodeid for item in session.items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    stop_if_weakened(node.config, ids)
+
+
+def stop_if_weakened(config, ids):
+    """Stop a run of everything that compares, or has collected, less than tests/checks.json says."""
+    if config.stash[EVERYTHING] and (found := checks.lax(config.option) + checks.absent(ids, checks.read())):
+        more = f"; and {len(found) - 5} more" * (len(found) > 5)
+        pytest.exit(f"{WEAKER}: {'; '.join(found[:5])}{more}", returncode=1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Compare the pictures of a solved task: nbval compares none, and an untouched lesson solves none."""
+    yield
+    if "task" in getattr(item, "cell", {}).get("metadata", {}).get("tags", []):
+        from tools import untouched
+
+        assert untouched.same_pictures(item.test_outputs, item.cell.outputs), "another picture than is stored"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    return unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    return unskipped((yield))
+
+
+def unskipped(report):
+    """Make a failure of a skip for a reason that tools/checks.py does not list for this machine, and of any xfail."""
+    reason = getattr(report, "wasxfail", None)
+    if reason is None and report.skipped:
+        reason = report.longrepr[2].removeprefix("Skipped: ")       # (path, line, words)
+        if checks.may_skip(reason):
+            return report
+    if reason is not None and not reason.endswith("Previous cell timed out, expected cell to fail"):     # nbval's
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} is not run, and SKIPS in tools/checks.py has no such reason: {reason!r}"
+    return report
 
 
 def pytest_collect_file(file_path, parent):

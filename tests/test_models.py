@@ -147,7 +147,7 @@ def test_unknown_references_say_what_there_is():
 
 def test_committed_nets_are_readable_text():
     for name in models.reference_names():
-        json.loads(models.reference_file(name, "net.json").read_text(encoding="ascii"))
+        assert json.loads(models.reference_file(name, "net.json").read_text(encoding="ascii"))
 
 
 @pytest.mark.parametrize("name", models.reference_names())

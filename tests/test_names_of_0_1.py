@@ -25,7 +25,7 @@ def found(name):
 
 @pytest.mark.parametrize("name", [line for line in LINES if ":" not in line])
 def test_a_name_that_lessons_of_0_1_import_resolves(name):
-    found(name)
+    assert found(name) is not None
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if ":" in line], ids=lambda line: line.partition(":")[0])

@@ -3,9 +3,7 @@
 A stored output that equals the new one, in the eyes of the check that CI makes (nbval), stays as it is, so
 a refresh changes only what really changed. nbval does not look at pictures; here they must look the same too.
 """
-import base64
 import copy
-import io
 import os
 import sys
 import time
@@ -24,10 +22,9 @@ from nbval.plugin import (
     get_sanitize_patterns,
     nocolors,
 )
-from PIL import Image
 
 import lab
-from tools import playgrounds
+from tools import likeness, playgrounds
 from tools.playgrounds import VIEW
 
 SANITIZE = Path(__file__).resolve().parent.parent / "tests" / "nbval_sanitize.cfg"
@@ -136,44 +133,49 @@ def run(notebook, path):
     return notebook
 
 
-def equal_outputs(new, old, comparison):
-    """Would the checks take a cell's stored outputs for the new ones, and do the pictures look the same?"""
-    options = dict(find_metadata_tags(old.metadata)) | dict(find_comment_markers(old.source))
-    if options.get("check") is False:
-        return bool(old.outputs) == bool(new.outputs)
-    stored = coalesce_streams(copy.deepcopy(old.outputs))      # it changes what it is given
-    if not comparison.compare_outputs(new.outputs, stored):
-        return False
-    # a picture of measured times is another one each time
-    return "measured" in old.metadata.get("tags", []) or equal_pictures(pictures(new), pictures(old))
-
-
-def pictures(cell):
-    """Return (kind, base64 data, alt text) of each picture that a cell shows."""
-    return [
-        (kind, data, output.metadata.get(kind, {}).get("alt"))
-        for output in cell.outputs if "data" in output
-        for kind, data in sorted(output.data.items()) if kind in ("image/png", "image/jpeg")
-    ]
-
-
-def equal_pictures(new, old):
-    return len(new) == len(old) and all(
-        (kind, alt) == (old_kind, old_alt) and look_the_same(data, old_data)
-        for (kind, data, alt), (old_kind, old_data, old_alt) in zip(new, old, strict=True)
-    )
-
-
 def look_the_same(data, other):
     """Compare two base64 pictures by their pixels: the same size, and at most SAME_PICTURE_RMS apart."""
-    first, second = pixels(data), pixels(other)
+    first, second = likeness.pixels(data), likeness.pixels(other)
     if first.shape != second.shape:
         return False
     return bool(np.sqrt(np.mean((first - second) ** 2)) <= SAME_PICTURE_RMS)
 
 
-def pixels(data):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"), dtype=np.float32)
+def equal_outputs(new, old, comparison, same_picture=look_the_same):
+    """Would the checks take a cell's stored outputs for the new ones, and do the pictures look the same?
+
+    same_picture : function from two base64 pictures to whether they are the same.
+    """
+    options = dict(find_metadata_tags(old.metadata)) | dict(find_comment_markers(old.source))
+    if options.get("check") is False:
+        return bool(old.outputs) == bool(new.outputs)
+    stored = coalesce_streams(copy.deepcopy(old.outputs))      # it changes what it is given
+    if not comparison.compare_outputs(new.outputs, stored) or not likeness.near(said(new), said(old)):
+        return False
+    # a picture of measured times is another one each time
+    return "measured" in old.metadata.get("tags", []) or equal_pictures(
+        pictures(new.outputs), pictures(old.outputs), same_picture)
+
+
+def said(cell):
+    """Return what a cell shows in words."""
+    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+
+
+def pictures(outputs):
+    """Return (kind, base64 data, alt text) of each picture among a cell's outputs."""
+    return [
+        (kind, data, output.metadata.get(kind, {}).get("alt"))
+        for output in outputs if "data" in output
+        for kind, data in sorted(output.data.items()) if kind in ("image/png", "image/jpeg")
+    ]
+
+
+def equal_pictures(new, old, same_picture=look_the_same):
+    return len(new) == len(old) and all(
+        (kind, alt) == (old_kind, old_alt) and same_picture(data, old_data)
+        for (kind, data, alt), (old_kind, old_data, old_alt) in zip(new, old, strict=True)
+    )
 
 
 def number_cell(cell, count):

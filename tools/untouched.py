@@ -10,7 +10,7 @@ from unittest import mock
 
 import nbformat
 
-from tools import refresh
+from tools import likeness, refresh
 from xorlab import editions
 
 CPU_PATH = {"ATEN_CPU_CAPABILITY": "avx2"}      # on which lessons promise their numbers
@@ -41,8 +41,13 @@ def differing(ran, lesson):
     return [
         (cell.id, shown(cell), shown(stored[cell.id])) for cell in ran.cells
         if cell.cell_type == "code" and not editions.is_students(cell)
-        and not refresh.equal_outputs(cell, stored[cell.id], comparison)
+        and not refresh.equal_outputs(cell, stored[cell.id], comparison, likeness.alike)
     ]
+
+
+def same_pictures(outputs, stored):
+    """Do outputs of a cell show the pictures that are stored?"""
+    return refresh.equal_pictures(refresh.pictures(outputs), refresh.pictures(stored), likeness.alike)
 
 
 def shown(cell):
