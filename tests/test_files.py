@@ -182,6 +182,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pytest.fail("the block must not run")
 
 
+def test_a_write_in_a_folder_that_is_made_is_told_of_by_the_folders_own_path(tmp_path):
+    with (pytest.raises(OSError, match="cannot write .*made/net.bin: No space") as caught,
+          files.replacing_folder(tmp_path / "made") as made, files.replacing(made / "net.bin")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(tmp_path / "made" / "net.bin") in str(caught.value)
+
+
 def test_a_folder_holds_what_was_written_there_and_is_refused_once_it_holds_more(tmp_path):
     folder = tmp_path / "made"
     for text in ("first", "second"):

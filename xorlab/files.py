@@ -50,6 +50,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             # the system's own words, not a sentence of the block's
             if error.errno in {*NO_ROOM, errno.EIO, errno.EROFS} or _names(error, workspace):
                 raise _cannot_write(path, error) from None
+            if error.errno is None and str(made) in str(error):         # of a write in what the block makes
+                raise type(error)(str(error).replace(str(made), str(path))) from None
             raise
 
 
