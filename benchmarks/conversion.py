@@ -10,6 +10,7 @@ from _measure import report, side_by_side
 
 import xorlab
 from xorlab import export, models
+from xorlab.streams import ended
 
 with xorlab.quiet():                # TensorFlow's log lines
     import onnx2tf
@@ -37,4 +38,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -3,6 +3,7 @@
 TinyMind needs its sources: python3 lab.py bench firmware --tinymind FOLDER
 """
 import argparse
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ import _tinymind
 
 from xorlab import data, firmware, models
 from xorlab.integer import IntegerMLP
+from xorlab.streams import ended
 from xorlab.tables import Table
 
 
@@ -42,4 +44,4 @@ def _row(name, target, made):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -5,6 +5,7 @@ Every answer is compared before it is timed. Files of other makers are tried in 
 in this one, without the time of the way there and back.
 """
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from xorlab.integer.affine import Affine
 from xorlab.integer.graph import End, Node
 from xorlab.integer.operators import Conv2D, FullyConnected, MaxPool2D, Reshape
 from xorlab.integer.write import content_of
+from xorlab.streams import ended
 
 FOLLOWS = {"reference": "reference", "builtin": "ruy", "xnnpack": "xnnpack", "tflm": "tflm"}
 BATCH, INPUTS = 64, 256
@@ -130,4 +132,4 @@ def _sweep():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -3,6 +3,7 @@
 TinyMind needs its sources: python3 lab.py bench integers --tinymind FOLDER
 """
 import argparse
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from _measure import report, side_by_side
 from xorlab import compiler, data, models, predictors
 from xorlab.integer import IntegerMLP
 from xorlab.integer.rules import RULES
+from xorlab.streams import ended
 
 
 def main():
@@ -42,4 +44,4 @@ def _tinymind_codes(name, sources, q):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -1,6 +1,7 @@
 """The playground's engine in Node: a frame, int8 codes and epochs, beside the time each may take and beside Python."""
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from playwright._impl._driver import compute_driver_executable
 
 from xorlab import data, models, predictors
 from xorlab.integer import IntegerMLP
+from xorlab.streams import ended
 from xorlab.tables import Table
 
 FOLDER = Path(__file__).resolve().parents[1] / "xorlab" / "playground"
@@ -88,4 +90,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

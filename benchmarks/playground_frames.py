@@ -1,10 +1,12 @@
 """The playground in Chromium while it trains: frames a second, epochs a frame, and the wait between two frames."""
 import json
+import sys
 import tempfile
 from pathlib import Path
 
 from tools import chromium
 from xorlab.playground import bundle
+from xorlab.streams import ended
 from xorlab.tables import Table
 
 SECONDS = 3
@@ -48,7 +50,12 @@ def frames(browser, state):
     return found
 
 
-if __name__ == "__main__":
+
+def main():
     with chromium.browser() as browser:
         rows = [[name, *(f"{value:.1f}" for value in frames(browser, state))] for name, state in STATES.items()]
     print(Table(["training", "frames a second", "epochs a frame", "ms between two, median", "95 % within"], rows))
+
+
+if __name__ == "__main__":
+    sys.exit(ended(main))

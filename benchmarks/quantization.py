@@ -3,9 +3,11 @@
 It takes some minutes. With --write it replaces the results that lesson 09 shows.
 """
 import argparse
+import sys
 import time
 
 from xorlab import fewbits, tables
+from xorlab.streams import ended
 
 
 def main():
@@ -25,4 +27,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -2,6 +2,7 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from _measure import plain_loop
 from xorlab import data, models, training
 from xorlab.optimizers import Optimizer
 from xorlab.population import Population, first_weights, train
+from xorlab.streams import ended
 from xorlab.tables import Table
 
 POINTS, LABELS = data.corners()
@@ -95,14 +97,13 @@ def kernel():
     compiler = shutil.which("gcc")
     if compiler is None:
         return None
-    folder = tempfile.mkdtemp()
-    source, library = Path(folder) / "race.c", Path(folder) / "race.so"
-    source.write_text(KERNEL)
-    subprocess.run([compiler, "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", str(source), "-o",
-                    str(library), "-lm"], check=True)
-    function = ctypes.CDLL(str(library)).race
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "race.c", Path(folder) / "race.so"
+        source.write_text(KERNEL)
+        subprocess.run([compiler, "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", str(source), "-o",
+                        str(library), "-lm"], check=True)
+        function = ctypes.CDLL(str(library)).race
     function.argtypes = [np.ctypeslib.ndpointer(np.float32), ctypes.c_int, ctypes.c_int, ctypes.c_float]
-    shutil.rmtree(folder)
 
     def run(starts, epochs):
         weights = Population(3, "sigmoid", range(starts), POINTS, LABELS).theta.numpy()     # padded to a multiple of 64
@@ -146,4 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

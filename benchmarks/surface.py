@@ -1,10 +1,13 @@
 """A 101 x 101 surface through TFLite: one batch against one call a sample, and against the bare runtime."""
+import sys
+
 import numpy as np
 from _measure import report, side_by_side
 from ai_edge_litert.interpreter import Interpreter
 
 import xorlab
 from xorlab import data, models, predictors
+from xorlab.streams import ended
 
 POINTS = data.grid(101)
 
@@ -54,4 +57,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

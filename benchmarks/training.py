@@ -1,8 +1,11 @@
 """Training steps of the 2-3-1 net on four points: the plain PyTorch loop, training.fit, Keras two ways."""
+import sys
+
 from _measure import plain_loop, report, side_by_side
 
 import xorlab
 from xorlab import data, models, training
+from xorlab.streams import ended
 
 STEPS = 1000
 POINTS, LABELS = data.corners()
@@ -37,4 +40,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -2,11 +2,14 @@
 
 One input a call is mostly Python, and a little more of it for the variants with float inputs.
 """
+import sys
+
 import numpy as np
 from _measure import report, side_by_side
 
 from xorlab import data, export, models, predictors
 from xorlab.predictors import QuantizedPredictor
+from xorlab.streams import ended
 
 NAME = "sigmoid-2-3-1"
 
@@ -32,4 +35,4 @@ def _repeated(call, x, times):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -479,7 +479,7 @@ def test_what_cannot_become_an_esp32_example_is_refused(tmp_path):
     net = IntegerMLP.from_torch(models.reference())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="in use"):
+    with pytest.raises(FileExistsError, match="holds other files"):
         codegen.write_esp32(net, tmp_path / "full")
     with pytest.raises(ValueError, match="corner of XOR wrong"):
         codegen.write_esp32(IntegerMLP.from_torch(models.MLP(3, seed=0)), tmp_path / "untrained")

@@ -10,7 +10,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from tools import address, chromium, pages, pictures, roads, site, slides
-from xorlab import look
+from xorlab import files, look
 
 LESSONS = pages.lessons([])
 FILES = [lesson.file for lesson in LESSONS] + ["playground.html", "index.html"]
@@ -266,8 +266,8 @@ def test_html_takes_no_arguments(capsys):
 
 def test_an_earlier_site_is_replaced_whole(tmp_path):
     folder = tmp_path / "html"
-    folder.mkdir()
-    (folder / "99-gone.html").touch()
+    with files.replacing_folder(folder) as made:
+        (made / "99-gone.html").touch()
     site.write(folder, LESSONS[:1])
     assert not (folder / "99-gone.html").exists() and (folder / LESSONS[0].file).exists()
 

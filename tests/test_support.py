@@ -8,7 +8,6 @@ import pytest
 
 import lab
 import xorlab
-from xorlab import files
 from xorlab.tables import Table, Tabular, stacked
 
 
@@ -47,30 +46,6 @@ def test_importing_xorlab_loads_no_framework():
     code = ("import sys, xorlab; "
             "print([m for m in ('numpy', 'torch', 'tensorflow', 'matplotlib', 'onnx', 'tqdm') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
-    path = tmp_path / "model.bin"
-    path.write_text("earlier")
-    with pytest.raises(RuntimeError), files.replacing(path) as made:
-        made.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "earlier" and os.listdir(tmp_path) == ["model.bin"]
-
-
-def test_a_whole_write_replaces_files_and_full_folders(tmp_path):
-    folder = tmp_path / "deep" / "saved"
-    for text in ("first", "second"):
-        with files.replacing(folder) as made:
-            made.mkdir()
-            (made / text).write_text(text)
-    assert os.listdir(folder) == ["second"] and os.listdir(folder.parent) == ["saved"]
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot write .*choose a folder"), files.replacing(tmp_path / "file" / "x.onnx"):
-        pytest.fail("the block must not run")
 
 
 def test_a_table_aligns_columns_and_escapes_html():

@@ -8,6 +8,7 @@ import sys
 
 import lab
 from xorlab.files import replacing
+from xorlab.streams import ended
 
 README, CITATION, COLAB = lab.HERE / "README.md", lab.HERE / "CITATION.cff", lab.HERE / "docs" / "colab.md"
 PLACEHOLDER = "REPOSITORY"
@@ -46,4 +47,4 @@ def address():
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

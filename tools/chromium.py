@@ -26,10 +26,12 @@ def find():
 def browser():
     """Yield Playwright's handle of a headless browser with a home of its own, so that it writes into no other.
 
-    Raises OSError, in one sentence, if the browser does not start.
+    Raises OSError, in one sentence, if there is none or it does not start.
     """
     from playwright.sync_api import Error, sync_playwright
 
+    if find() is None:
+        raise OSError("there is no Chromium or Chrome here; install one")
     with sync_playwright() as driver, tempfile.TemporaryDirectory(prefix="xorlab-browser-") as home:
         try:
             started = driver.chromium.launch(executable_path=find(), args=FLAGS, env=dict(os.environ, HOME=home))

@@ -11,6 +11,7 @@ import numpy as np
 import xorlab
 from xorlab import data, export, tflite_file
 from xorlab.report.examples import EXAMPLES
+from xorlab.streams import ended
 
 with xorlab.quiet():
     import keras
@@ -111,7 +112,12 @@ def write(name, model, folder=EXAMPLES):
             for file, (of, variant, part) in FILES.items() if of == name]
 
 
-if __name__ == "__main__":
+def main(arguments):
+    """Write every example file, with --train of nets trained anew."""
     for each in SEED:
-        for path in write(each, trained(each) if "--train" in sys.argv else kept(each)):
+        for path in write(each, trained(each) if "--train" in arguments else kept(each)):
             print(path.name, f"{path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    sys.exit(ended(main, sys.argv[1:]))

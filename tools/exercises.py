@@ -1,7 +1,10 @@
 """The table of exercises in docs/instructors.md: `python -m tools.exercises` writes it anew."""
+import sys
+
 import lab
 from xorlab.exercises.registry import EXERCISES
 from xorlab.files import replacing
+from xorlab.streams import ended
 
 PAGE = lab.HERE / "docs" / "instructors.md"
 BEGIN, END = "<!-- exercises: python -m tools.exercises -->", "<!-- end of exercises -->"
@@ -32,4 +35,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -10,7 +10,7 @@ from html import escape
 from html.parser import HTMLParser
 
 import lab
-from xorlab.tables import printable
+from xorlab.streams import printable
 
 WORDS = {
     "p", "br", "hr", "div", "span", "section", "article", "aside", "main", "header", "footer", "nav", "figure",

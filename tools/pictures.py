@@ -22,6 +22,7 @@ from xorlab import data, look, models, predictors, training
 from xorlab.files import make_folder, replacing
 from xorlab.integer import IntegerMLP
 from xorlab.plots import paper, squares
+from xorlab.streams import ended
 
 NET = "sigmoid-2-3-1"
 EPOCHS = [0, *map(int, np.geomspace(12, 1_200, 18)), 3_000]      # of the film, before its end
@@ -217,4 +218,4 @@ def white_column(picture, place):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

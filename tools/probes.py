@@ -16,10 +16,12 @@ import random_operators_elementwise as elementwise  # noqa: E402
 from graph_files import FOLLOWS, alone, differing, made_by  # noqa: E402
 
 from xorlab import conformance  # noqa: E402
+from xorlab.files import make_folder, replacing  # noqa: E402
 from xorlab.integer import IntegerGraph  # noqa: E402
 from xorlab.integer.graph import End, Node  # noqa: E402
 from xorlab.integer.rules import RULES  # noqa: E402
 from xorlab.integer.write import content_of  # noqa: E402
+from xorlab.streams import ended  # noqa: E402
 
 ROWS = random_operators.WINDOWS_AND_MOVES | elementwise.MAKERS
 ROWS |= {"RELU6": elementwise.relu, "QUANTIZE FLOAT32": elementwise.quantize, "QUANTIZE INT8": elementwise.requantize}
@@ -86,10 +88,12 @@ def side_by_side(graphs: list) -> IntegerGraph:
 
 
 def main(names: list[str]):
-    conformance.PROBES.mkdir(exist_ok=True)
+    make_folder(conformance.PROBES)
     for name in names or conformance.WORDS:
-        conformance.file_of(name).write_bytes(content_of(side_by_side(telling(name, ROWS[name]))))
+        content = content_of(side_by_side(telling(name, ROWS[name])))
+        with replacing(conformance.file_of(name)) as made:
+            made.write_bytes(content)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(ended(main, sys.argv[1:]))

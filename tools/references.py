@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from xorlab import data, export, models, training
+from xorlab.streams import ended
 
 # lesson 07 compares every variant of the first net; of the others lessons need two
 VARIANTS = {"sigmoid-2-3-1": tuple(export.VARIANTS)}
@@ -39,11 +40,16 @@ def write_exports(name):
             export.to_tflite(saved_model, folder / file, "int8", calibration)
 
 
-if __name__ == "__main__":
-    names = [argument for argument in sys.argv[1:] if argument != "--train"]
+def main(arguments):
+    """Write the files of the nets named, and with --train their weights before."""
+    names = [argument for argument in arguments if argument != "--train"]
     if not names or not set(names) <= set(models.reference_names()):
         raise SystemExit(f"name reference nets of {', '.join(models.reference_names())}")
     for name in names:
-        if "--train" in sys.argv:
+        if "--train" in arguments:
             train(name)
         write_exports(name)
+
+
+if __name__ == "__main__":
+    sys.exit(ended(main, sys.argv[1:]))

@@ -26,6 +26,8 @@ from nbval.plugin import (
 import lab
 from tools import likeness, playgrounds
 from tools.playgrounds import VIEW
+from xorlab.files import replacing, sweep
+from xorlab.streams import ended
 
 SANITIZE = Path(__file__).resolve().parent.parent / "tests" / "nbval_sanitize.cfg"
 CELL_SECONDS = 180
@@ -87,6 +89,7 @@ def refresh(path):
 
     Raises LessonFailed, and leaves the file as it was, on an error or on anything written to stderr.
     """
+    sweep(path.parent)
     before = path.read_bytes()
     stored = nbformat.reads(before.decode("utf-8"), as_version=4)
     new = run(copy.deepcopy(stored), path)
@@ -102,7 +105,8 @@ def refresh(path):
     text = nbformat.writes(clean(new)).rstrip("\n") + "\n"
     if text.encode() == before:
         return False
-    lab.replace_file(path, text.encode())
+    with replacing(path) as made:
+        made.write_bytes(text.encode())
     return True
 
 
@@ -198,4 +202,4 @@ def clean(notebook):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 import lab
 from tools import chromium, pages
 from xorlab import look
+from xorlab.streams import ended
 
 FILE = "road.png"
 PICTURE = re.compile(rf"!\[[^\]]*\]\(attachment:{re.escape(FILE)}\)\n*")
@@ -96,4 +97,4 @@ def encoded(content):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

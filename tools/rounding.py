@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from xorlab import conformance
+from xorlab.files import replacing
+from xorlab.streams import ended
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "rounding.md"
@@ -62,8 +64,9 @@ def main():
         sys.exit("\n".join(report.changed()))
     there = PAGE.read_text() if PAGE.exists() else ""
     if not there or there != text(report, date_of(there)):
-        PAGE.write_text(text(report, datetime.date.today().isoformat()))
+        with replacing(PAGE) as made:
+            made.write_text(text(report, datetime.date.today().isoformat()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

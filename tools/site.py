@@ -14,7 +14,8 @@ import lab
 from tools import pages, playgrounds, roads
 from tools.playgrounds import VIEW as WIDGET
 from xorlab import editions, look
-from xorlab.files import replacing
+from xorlab.files import replacing_folder
+from xorlab.streams import ended
 
 SITE = lab.HERE / "html"
 FORMULAS = pages.TEMPLATES / "vendor" / "mathjax"
@@ -38,9 +39,11 @@ def main(arguments):
 
 
 def write(folder, lessons):
-    """Write a page a lesson, an index, and the files that they share, in the place of what the folder held."""
-    with replacing(folder) as site:
-        site.mkdir()
+    """Write a page a lesson, an index, and the files that they share, in the place of what this wrote there before.
+
+    Raises OSError, in one sentence, if the folder holds anything else.
+    """
+    with replacing_folder(folder) as site:
         sections, exporter = [], pages.exporter("page", exclude_anchor_links=False)
         for lesson in lessons:
             text = page(exporter, lesson, lessons)
@@ -125,4 +128,4 @@ def film():
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

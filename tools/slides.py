@@ -25,6 +25,7 @@ import lab
 from tools import chromium, layouts, pages, plans, playgrounds
 from xorlab import editions, look
 from xorlab.files import make_folder, replacing
+from xorlab.streams import ended
 
 SLIDES = lab.HERE / "slides"
 BEGINS = ("slide", "subslide")
@@ -235,4 +236,4 @@ def is_notes(cell):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

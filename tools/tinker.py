@@ -19,6 +19,7 @@ from IPython.display import display
 
 import lab
 from tools import pages
+from xorlab.streams import ended
 
 PACKAGE = lab.HERE / "xorlab"
 SENTENCES = (ValueError, TypeError, OSError, ImportError, FloatingPointError)       # what xorlab raises by itself
@@ -337,4 +338,4 @@ def _as_a_student():
 
 if __name__ == "__main__":
     os.environ.setdefault("TQDM_DISABLE", "1")
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

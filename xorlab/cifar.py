@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import compare, data, export, predictors
+from xorlab import compare, data, export, files, predictors
 from xorlab.races import wilson
 from xorlab.streams import quiet
 from xorlab.tables import Table, Tabular
@@ -65,11 +65,14 @@ def road(folder: str | Path, *, pictures: int = 10_000, test: int = 2_000, epoch
 
     folder : where the files go.  pictures, test : how many of the 50,000 and of the 10,000 photographs to take; a
     fifth of the first is set aside for validation.  epochs : of both.  seed : of weights and order.
-    Raises ConnectionError if a download fails, ValueError for numbers that do not fit.
+    Raises ConnectionError if a download fails, ValueError for numbers that do not fit, FileExistsError where small/ or
+    vgg16/ in the folder hold anything but what this wrote.
     """
     for what, count in (("pictures", pictures), ("test", test), ("epochs", epochs)):
         if not (isinstance(count, (int, np.integer)) and count > 0):
             raise ValueError(f"{what} must be a whole number above 0, got {count!r}")
+    for name in ("small", "vgg16"):
+        files.check_folder(Path(folder) / name)
     with quiet():
         import keras
     every = data.images("cifar10")
@@ -133,13 +136,13 @@ def _trained(model, x, labels, epochs):
 
 def _finished(model, history, images, folder):
     """Write a trained network as Keras and TFLite files and return it as a Trained."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {"Keras": folder / "net.keras"}
-    with quiet():
-        model.save(paths["Keras"])
-        model.export(folder / "saved", verbose=False)
-    for variant in ("float32", "dynamic_range"):
-        paths[variant] = export.to_tflite(folder / "saved", folder / f"{variant}.tflite", variant)
+    with files.replacing_folder(folder) as made:
+        with quiet():
+            model.save(made / "net.keras")
+            model.export(made / "saved", verbose=False)
+        for variant in ("float32", "dynamic_range"):
+            paths[variant] = folder / export.to_tflite(made / "saved", made / f"{variant}.tflite", variant).name
     trainable = sum(int(np.prod(weights.shape)) for weights in model.trainable_variables)
     return Trained(model, history, trainable, model.predict(images.test_x, batch_size=BATCH, verbose=0),
                    predictors.from_tflite(paths["dynamic_range"])(images.test_x), paths)

@@ -1,10 +1,10 @@
 """The `xorlab` command: the whole road without a notebook."""
 import argparse
+import io
 import sys
 from pathlib import Path
 
-from xorlab.streams import quiet
-from xorlab.tables import printable
+from xorlab.streams import ended, printable, quiet
 
 
 def main(arguments=None):
@@ -24,11 +24,12 @@ def main(arguments=None):
     lessons.add_argument("folder", metavar="DIR", type=Path, help="where to; what stands there already stays as it is")
     lessons.set_defaults(run=_lessons)
     options = parser.parse_args(arguments)
+    return ended(lambda: _outcome(options), name="xorlab", errors=(OSError, ValueError, ImportError), status=2)
+
+
+def _outcome(options):
     try:
         return options.run(options)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"xorlab: {printable(error)}", file=sys.stderr)
-        return 2
     except FloatingPointError as error:         # a training that runs away is an outcome
         print(f"xorlab: {printable(error)}", file=sys.stderr)
         return 1
@@ -209,7 +210,7 @@ def _errors(options):
 def _demo(options):
     from xorlab import compare, files, predictors
 
-    files.make_folder(options.out)              # before the training, so that a bad path costs no time
+    files.check_folder(options.out)             # before the training, so that a bad path costs no time
     model = _net(options)
     original = predictors.from_torch(model, name=f"{model.name} in PyTorch")
     right = compare.corners_right(original)
@@ -217,13 +218,14 @@ def _demo(options):
         print(f"This start did not learn XOR: {right} of 4 corners right after {options.epochs:,} epochs. "
               f"Some starts get stuck; try another seed, e.g. --seed {options.seed + 1}, or --hidden 8.")
         return 1
-    with quiet():
-        paths = _export(model, options.out)
-        rows = _rows(original, paths)
-    print(_table(rows))
-    print(_footnotes())
-    _draw(rows, options.out)
-    print(f"Wrote {', '.join(sorted(p.name for p in options.out.iterdir() if p.is_file()))} to {options.out}")
+    with files.replacing_folder(options.out) as made:
+        with quiet():
+            rows = _rows(original, _export(model, made))
+        print(_table(rows))
+        print(_footnotes())
+        _draw(rows, made / "surfaces.png")
+    written = sorted(path.name for path in options.out.glob("[!.]*") if path.is_file())
+    print(f"Wrote {', '.join(written)} to {options.out}")
     return 0
 
 
@@ -255,12 +257,13 @@ def _export(model, out):
     """Write every form of the model into `out`; return {form: path}."""
     import torch
 
-    from xorlab import export, files
+    from xorlab import export
 
     paths = {form: out / file for form, file in (
         ("pth", "model.pth"), ("onnx", "model.onnx"), ("float32", "float32.tflite"), ("int8", "int8.tflite"))}
-    with files.replacing(paths["pth"]) as made:
-        torch.save(model.state_dict(), made)
+    weights = io.BytesIO()                          # PyTorch's own file would end otherwise where a disk is full
+    torch.save(model.state_dict(), weights)
+    paths["pth"].write_bytes(weights.getvalue())
     export.to_onnx(model, paths["onnx"])
     saved_model = export.to_saved_model(paths["onnx"], out / "saved_model")
     for variant in ("float32", "int8"):
@@ -314,19 +317,18 @@ same class, same code: of all 65,536 int8 inputs; class as PyTorch's, code as th
 time: median of 200 calls after 20 to warm up, one input a call, Python's overhead included"""
 
 
-def _draw(rows, out):
+def _draw(rows, path):
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    from xorlab import files, plots
+    from xorlab import plots
 
     plots.use()
     original, last = rows[0][0], rows[-1][0]
     axes = plots.surfaces([original, last, (last, original)], ["PyTorch", "int8", "int8 minus PyTorch"], facts=True)
-    with files.replacing(out / "surfaces.png") as made:
-        plots.save(axes[0].figure, made)
+    plots.save(axes[0].figure, path)
     plt.close(axes[0].figure)
 
 

@@ -575,22 +575,22 @@ const unsigned int {name}_len = {len(content)};
 def write_esp32(net, directory, tflite_path=None):
     """Write an ESP-IDF example for the ESP32-S3: the net as a component, a program that checks the four corners.
 
-    net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or empty folder.
+    net : an IntegerMLP of two inputs and one output, for write_c.  directory : a new or an empty folder, or one that
+        this has written and nobody has changed since, which is replaced.
     tflite_path : also write the same net by TFLite Micro, with this int8 file as a C array, the operators that it
         uses, and the arena that it needs on this computer (ten times its size where TFLite Micro cannot be asked).
     The README in the folder says what of it was compiled and run, and what was not.
     Raises ValueError for another shape, a net that gets a corner wrong, or a file with other ends than the net or
-    that TFLite Micro refuses; FileExistsError if the folder is in use.  Returns the directory.
+    that TFLite Micro refuses; FileExistsError for another folder.  Returns the directory.
     """
-    directory = Path(directory)
-    if directory.exists() and (directory.is_file() or any(directory.iterdir())):
-        raise FileExistsError(f"{directory} is in use; name a new or an empty folder")
+    files.check_folder(directory)
     net = chain_of(net)
     values = _esp32_values(net)
     if tflite_path:
         values |= _micro_values(net, tflite_path)
-    with files.replacing(directory) as made:
-        shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"))
+    with files.replacing_folder(directory) as made:
+        shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"),
+                        dirs_exist_ok=True)
         write_c(net, made / "components" / "xor_net")
         if tflite_path:
             model = made / "tflite_micro" / "main" / "model.c"
@@ -600,7 +600,7 @@ def write_esp32(net, directory, tflite_path=None):
             for key, value in values.items():
                 text = text.replace(f"@{key}@", str(value))
             path.write_text(text)
-    return directory
+    return Path(directory)
 
 
 def _esp32_values(net):

@@ -251,8 +251,8 @@ def as_it_is(notebook: dict) -> dict:
 def lay(lesson: Path, folder: Path, edition: Callable[[dict], dict] = student) -> None:
     """Write the student's edition of one lesson into a folder, and remember which it was."""
     made_of_it = made(edition, lesson)
+    _remember(lesson, folder, _digest_of_text(made_of_it))      # first: a copy without a record would never be told of
     _write(folder / lesson.name, _as_file(made_of_it))
-    _remember(lesson, folder, _digest_of_text(made_of_it))
 
 
 def is_newer(lesson: Path, folder: Path, edition: Callable[[dict], dict] = student) -> bool:
@@ -295,19 +295,26 @@ def write_all(notebooks: Path, folder: Path) -> list[str]:
         wanted[f"student/{lesson.name}"] = _as_file(made(student, lesson))
         wanted[f"solutions/{lesson.name}"] = _as_file(made(solved, lesson))
         wanted[f"nbgrader/source/{assignment}/{lesson.name}"] = _as_file(made(handout, lesson))
-    written, sentences = _record(folder / WRITTEN), []
-    for name, content in wanted.items():
-        path = folder / name
-        if path.exists() and _sha256(path.read_bytes()) not in (written.get(name), _sha256(content)):
-            sentences.append(f"{name} is not as this command wrote it, and stays; remove it, and it is written anew.")
-        else:
-            _write(path, content)
-            written[name] = _sha256(content)
-    there = {name: known for name, known in written.items() if (folder / name).exists()}
-    sentences += [f"{name} is of no lesson any more; remove it unless you need it."
-                  for name in there if name not in wanted]
-    _write(folder / WRITTEN, json.dumps(there, indent=1).encode())
-    return sentences
+    written = {name: known if isinstance(known, list) else [known] for name, known in _record(folder / WRITTEN).items()}
+    stay = [name for name, content in wanted.items() if (folder / name).exists()
+            and _sha256((folder / name).read_bytes()) not in (*written.get(name, ()), _sha256(content))]
+    ours = {name: content for name, content in wanted.items() if name not in stay}
+    # a command that is killed leaves files of both kinds: until all are written, either digest is this command's
+    _note(folder, {**written, **{name: [*written.get(name, ()), _sha256(content)] for name, content in ours.items()}})
+    for name, content in ours.items():
+        _write(folder / name, content)
+        written[name] = [_sha256(content)]
+    _note(folder, {name: known for name, known in written.items() if (folder / name).exists()})
+    others = [name for name in written if name not in wanted and (folder / name).exists()]
+    return [*(f"{name} is not as this command wrote it, and stays; remove it, and it is written anew."
+              for name in stay),
+            *(f"{name} is of no lesson any more; remove it unless you need it." for name in others)]
+
+
+def _note(folder, written):
+    """Write which digests the files in a folder of editions have where nobody else has changed them."""
+    record = {name: known[0] if len(known) == 1 else known for name, known in written.items()}
+    _write(folder / WRITTEN, json.dumps(record, indent=1).encode())
 
 
 def _as_file(notebook):

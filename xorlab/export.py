@@ -49,6 +49,8 @@ VARIANTS = {
     "int16x8": Variant("activations in int16, weights in int8", calibrated=True, ports="int16",
                        operators="EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
 }
+PARTS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "assets", "variables", "variables/variables.index",
+         "variables/variables.data-00000-of-00001"}       # of a SavedModel, whoever wrote it
 SAME = 1e-3             # a larger difference, as a share of the largest output, is not float32's rounding
 
 
@@ -110,12 +112,13 @@ def _check_takes(model, one):
 def to_saved_model(onnx_path, directory):
     """Convert an ONNX file to a TensorFlow SavedModel with onnx2tf.
 
-    directory : the folder to write; replaced whole, and kept as it was if the conversion fails.
+    directory : the folder to write; a SavedModel there is replaced whole, and kept as it was if the conversion fails.
     onnx2tf also leaves its own float32 and float16 `.tflite` files there. It moves the channels of pictures last,
     from (n, channels, height, width) to (n, height, width, channels): both ends are run on a random input, and a
     sentence is printed where that happened.
-    Raises FileNotFoundError, or ValueError if the file is not a sound ONNX model, onnx2tf cannot convert it, or the
-    SavedModel does not answer as the file does.  Returns the directory.
+    Raises FileNotFoundError, FileExistsError if the folder holds anything else, or ValueError if the file is not a
+    sound ONNX model, onnx2tf cannot convert it, or the SavedModel does not answer as the file does.  Returns the
+    directory.
     """
     moved = _convert_onnx(onnx_path, directory)
     say(_moved_note(directory, onnx_path, moved))
@@ -125,7 +128,6 @@ def to_saved_model(onnx_path, directory):
 def _convert_onnx(onnx_path, directory):
     """Write the SavedModel; return the shape of one input of the ONNX file if its channels were moved, else None."""
     check_onnx(onnx_path)
-    _check_not_foreign(directory)
 
     def convert():
         import onnx2tf
@@ -142,7 +144,8 @@ def _convert_onnx(onnx_path, directory):
             )
         return _differences(onnx_path, net)
 
-    with files.replacing(directory) as made:
+    known = PARTS | {f"{Path(onnx_path).stem}_{kind}.tflite" for kind in ("float32", "float16")}
+    with files.replacing_folder(directory, known) as made:
         sample, by_layout = _attempted(convert)
         if by_layout and min(by_layout.values()) > SAME:
             raise ValueError(f"onnx2tf made a SavedModel that does not answer as {onnx_path}: on a random input it is "
@@ -543,12 +546,3 @@ def check_onnx(path):
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ValueError(
             f"{path} is not a sound ONNX model ({str(error).splitlines()[0]}); export it again with to_onnx") from None
-
-
-def _check_not_foreign(directory):
-    """Refuse to replace a folder that holds anything but a SavedModel: a slip of the path must not delete work."""
-    directory = Path(directory)
-    if directory.is_file():
-        raise FileExistsError(f"{directory} is a file; name a folder for the SavedModel")
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / "saved_model.pb").is_file():
-        raise FileExistsError(f"{directory} holds other files; name an empty or a new folder for the SavedModel")

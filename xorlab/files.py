@@ -1,44 +1,255 @@
-"""Files and folders written whole or not at all."""
+"""Files and folders written whole or not at all.
+
+The rule for all that writes: a file takes the place of the file of its name, as the caller asked. A folder takes the
+place of an empty one, or of one that holds only what was written there in this way (`replacing_folder`). Whatever else
+stands in a folder stays, or makes the writing refuse before anything is done.
+
+A killed process may leave a hidden folder `.xorlab-...` beside what it wrote. The next write into that folder removes
+it, once no living process holds its lock. What a power cut leaves is the file system's affair: nothing here waits for
+the disk.
+"""
+import errno
+import hashlib
 import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import zipfile
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+WORKSPACE = ".xorlab-"                  # how the name of a hidden folder begins that a write makes, and removes
+LOCK, EARLIER = "lock", "earlier"       # in it: held while its process lives; an earlier folder moved aside
+WRITTEN = ".xorlab.json"                # in a folder written whole: the digest of each file as it was written
+SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}     # what file managers leave, which is nobody's work
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 @contextmanager
-def replacing(path):
-    """Yield a temporary path beside `path`; rename it into place if the block succeeds.
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path near `path`; what the block makes there, a file or a folder, then takes its place.
 
-    Works for a file or a folder: whichever the block made at the temporary path. If the block raises,
-    what stood at `path` before is untouched and nothing is left behind.
-    Raises OSError, in one sentence, if the folder of `path` cannot be made or written to.
+    Whatever fails, and when, the earlier file or folder is whole, or the new one is: also after Ctrl-C and after the
+    end of the process. If the block raises it is the earlier one, and nothing else is left. A link is replaced, and
+    what it leads to stays. On Linux and macOS `path` is there at every moment. Where a folder cannot change places
+    with another in one step (Windows, some network drives) a process that is killed between two renames leaves the
+    earlier one aside, and the next write into the same folder puts it back.
+    Raises OSError, in one sentence, if the folder of `path` cannot be made or written to, or is full.
     """
     path = Path(path)
-    workspace = _workspace_beside(path)
-    try:
-        made = workspace / path.name
-        yield made
-        if made.is_dir() and path.exists():
-            path.rename(workspace / "replaced")          # a folder cannot be renamed over a full one
-        os.replace(made, path)
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
-
-
-def _workspace_beside(path):
-    """Make a temporary folder in the folder of `path`: the same file system, so that renaming is atomic."""
     make_folder(path.parent)
+    sweep(path.parent)
+    with _workspace(path) as workspace:
+        made = workspace / path.name
+        try:
+            yield made
+            _put(made, path, workspace / EARLIER)
+        except OSError as error:
+            # the system's own words, not a sentence of the block's
+            if error.errno in {*NO_ROOM, errno.EIO, errno.EROFS} or _names(error, workspace):
+                raise _cannot_write(path, error) from None
+            if error.errno is None and str(made) in str(error):         # of a write in what the block makes
+                raise type(error)(str(error).replace(str(made), str(path))) from None
+            raise
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike, known: Collection[str] = ()) -> Iterator[Path]:
+    """Yield a new folder that takes the place of the one at `path` as `replacing` says, but never of others' work.
+
+    known : names in the folder that may be replaced although nothing tells who wrote them.
+    Raises FileExistsError, before and after the block, if there is a file at `path`, or a folder that holds anything
+    but what an earlier call wrote.
+    """
+    check_folder(path, known)
+    with replacing(path) as made:
+        made.mkdir()
+        yield made
+        digests = {name: _digest(file) for name, file in _held_by(made)}
+        (made / WRITTEN).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+        _check_ours(Path(path), known)          # the block may have taken minutes
+
+
+def check_folder(path: str | os.PathLike, known: Collection[str] = ()) -> None:
+    """Raise OSError, in one sentence, unless `replacing_folder` may write here: for before long work."""
+    path = Path(path)
+    _check_ours(path, known)
+    make_folder(path.parent)
+    with _workspace(path):
+        pass
+
+
+def is_whole(folder: str | os.PathLike) -> bool:
+    """Is a folder just as `replacing_folder` has written it?"""
+    return (Path(folder) / WRITTEN).is_file() and next(_foreign(Path(folder), ()), None) is None
+
+
+def _check_ours(path, known):
+    if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise FileExistsError(f"cannot write {path}: this runs in it; name a folder of its own")
+    if path.is_file():
+        raise FileExistsError(f"cannot write {path}: it is a file; name a new or an empty folder")
+    foreign = next(_foreign(path, known), None)
+    if foreign is not None:
+        raise FileExistsError(f"{path} holds other files ({foreign}) than were written there; name a new or an empty "
+                              "folder, or remove them")
+
+
+def _foreign(folder, known):
+    """Yield the names in a folder that are not, or not any more, as its record says."""
+    recorded = _record(folder)
+    for name, file in _held_by(folder):
+        if name not in known and not (name in recorded and recorded[name] == _digest(file)):
+            yield name
+
+
+def _record(folder):
     try:
-        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        content = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _held_by(folder):
+    """Yield (name with slashes, path) of all files, folders and links in a folder but for its record."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name != WRITTEN and path.name not in SYSTEMS:
+            yield name, path
+
+
+def _digest(path):
+    if path.is_symlink():
+        return f"link to {os.readlink(path)}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+
+
+def sweep(folder: str | os.PathLike) -> None:
+    """Remove what killed processes left hidden in a folder, after putting back an earlier folder that was aside."""
+    for workspace in Path(folder).glob(WORKSPACE + "*"):
+        with suppress(OSError):                 # another's, or on a disk that is read-only: not in anybody's way
+            if _is_mine(workspace):
+                lock = open(workspace / LOCK, "ab")                     # noqa: SIM115, closed in the end
+                if _locks(lock):
+                    _end(workspace, lock)
+                lock.close()
+
+
+def _is_mine(workspace):
+    """Is this a real folder, and this user's?  Where many may write it could be anybody's."""
+    found = workspace.lstat()
+    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+
+
+@contextmanager
+def _workspace(path):
+    """Yield a new hidden folder in the folder of `path`: the same file system, so that a rename is one step."""
+    try:
+        workspace, lock = _locked_workspace(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from None
+    try:
+        yield workspace
+    finally:
+        _end(workspace, lock)
 
 
-def make_folder(path):
+def _locked_workspace(folder):
+    """Return a new hidden folder and the open file that says, by the system's lock on it, that this process lives."""
+    for _ in range(3):
+        workspace = Path(tempfile.mkdtemp(prefix=WORKSPACE, dir=folder))
+        try:
+            lock = open(workspace / LOCK, "wb")                         # noqa: SIM115, as long as the write takes
+        except FileNotFoundError:               # another process may sweep it away before it is locked
+            continue
+        except OSError:
+            shutil.rmtree(workspace, ignore_errors=True)
+            raise
+        if _locks(lock) and (workspace / LOCK).exists():
+            break
+    return workspace, lock          # without its lock on a file system that has none: then nobody sweeps there
+
+
+def _locks(file):
+    """Lock an open file unless another process has; return whether it did. The system unlocks where a process ends."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _end(workspace, lock):
+    """Put back what stands aside in a workspace, and remove it unless that fails."""
+    try:
+        if _put_back(workspace):
+            if os.name == "nt":
+                lock.close()        # or its file could not be removed; elsewhere the lock lasts as long as the folder
+            shutil.rmtree(workspace, ignore_errors=True)
+    finally:
+        lock.close()
+
+
+def _put(made, path, aside):
+    """Rename what was made into its place; an earlier folder goes where it was made, or aside."""
+    if not (made.is_dir() and os.path.lexists(path)):
+        os.replace(made, path)
+    elif path.is_file():
+        raise FileExistsError(f"cannot write {path}: it is a file; name a new or an empty folder")
+    elif not _changed_places(made, path):
+        aside.mkdir()
+        os.rename(path, aside / path.name)
+        try:
+            os.rename(made, path)
+        except OSError as error:
+            if _put_back(aside.parent):
+                raise
+            raise type(error)(f"cannot write {path}: {error.strerror}; what stood there is in {aside}, and the next "
+                              "write into this folder puts it back") from None
+
+
+def _put_back(workspace):
+    """Rename a folder that stands aside to where it was, unless something is there; return whether none is left over.
+
+    In the end of the process that moved it, or by the next one's sweep.
+    """
+    for earlier in (workspace / EARLIER).glob("*"):
+        place = workspace.parent / earlier.name
+        if not os.path.lexists(place):
+            try:
+                os.rename(earlier, place)
+            except OSError:
+                return False
+    return True
+
+
+def _changed_places(one, other):
+    """Let two paths change places in one step; return False where the system or the file system cannot do that."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        import ctypes  # not above: some Pythons are built without it
+
+        c = ctypes.CDLL(None) if sys.platform in ("linux", "darwin") else None
+        if sys.platform == "linux":
+            here, exchange = -100, 2            # AT_FDCWD, RENAME_EXCHANGE of <linux/fs.h>
+            return c.renameat2(here, names[0], here, names[1], exchange) == 0
+        return c is not None and c.renamex_np(*names, 2) == 0           # RENAME_SWAP of <sys/stdio.h>
+    except (ImportError, AttributeError, OSError):      # or an old C library
+        return False
+
+
+def make_folder(path: str | os.PathLike) -> None:
     """Make a folder and its parents unless it is there.  Raises OSError, in one sentence, if that fails."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -46,8 +257,13 @@ def make_folder(path):
         raise _cannot_write(path, error) from None
 
 
+def _names(error, workspace):
+    return any(str(name).startswith(str(workspace)) for name in (error.filename, error.filename2) if name)
+
+
 def _cannot_write(path, error):
-    return type(error)(f"cannot write {path}: {error.strerror or error}; choose a folder you may write to")
+    do = "make room, or choose another folder" if error.errno in NO_ROOM else "choose a folder you may write to"
+    return type(error)(f"cannot write {path}: {error.strerror or error}; {do}")
 
 
 def existing_file(path, kind):

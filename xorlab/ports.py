@@ -11,7 +11,7 @@ import numpy as np
 from xorlab import runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.runtimes import Plan
-from xorlab.tables import printable
+from xorlab.streams import printable
 
 # operators that give as many numbers as they take
 AS_MANY = {"ABS", "CAST", "DEQUANTIZE", "ELU", "EXP", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "NEG",

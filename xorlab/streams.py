@@ -3,7 +3,10 @@ import os
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _ONE_THREAD = threading.RLock()         # two that redirect one descriptor would restore each other's
 
@@ -21,6 +24,9 @@ def quiet():
     # here: with all that it imports, it would double the time that importing xorlab takes
     import logging
 
+    if sys.stderr is None:              # closed from the start: nobody would see, and descriptor 2 is some other file
+        yield lambda: ""
+        return
     with _ONE_THREAD:
         sys.stderr.flush()
         saved = os.dup(2)
@@ -84,3 +90,60 @@ def expect(condition: object, sentence: str) -> None:
     if os.environ.get("XORLAB_CHECK") == "1":
         raise AssertionError(sentence)
     print(f"Not so here, though the lesson's text says it: {sentence}")
+
+
+def ended(run: Callable, *arguments: object, name: str | None = None,
+          errors: tuple[type[Exception], ...] = (OSError, ImportError), status: int = 1) -> int:
+    """Run a command and return its exit status; what the person who gave it can put right ends in a sentence.
+
+    run : what to call with the arguments; it returns an exit status, or None for 0.
+    name : with which a sentence begins; the script's where there is none.
+    errors : those that become a sentence on stderr and the exit status `status`: a missing file, a full disk, a
+        package that is not installed. Ctrl-C gives 130. Where nobody reads the output on, as `head` may do, it is 141.
+    """
+    name = name or Path(sys.argv[0]).stem
+    if sys.stdout is None:
+        print(f"{name}: the standard output is closed; start it with one, e.g. > output.txt", file=sys.stderr)
+        return status
+    try:
+        code = run(*arguments) or 0
+        sys.stdout.flush()              # a full disk must show here, and not as Python ends
+        return code
+    except BrokenPipeError:
+        return 141                      # as a shell says of a program that ends so
+    except errors as error:
+        print(f"{name}: {printable(_sentence(error))}", file=sys.stderr)
+        return status
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+    finally:
+        _flush_or_forget()
+
+
+def _flush_or_forget():
+    """Flush the output, or let what it does not take go: Python, as it ends, would try again and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _sentence(error):
+    """Return an error's message in one line, without the number that the system gives it."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the package {error.name.split('.')[0]} is not installed; python3 lab.py installs what is missing"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}; mend that and try again"
+    return " ".join(str(error).split())
+
+
+def printable(words) -> str:
+    """Return text that stays on its line and in its colours, in a terminal too, whatever a file calls its tensors.
+
+    >>> print(printable("two\\nlines \\x1b[31m"))
+    two\\nlines \\x1b[31m
+    """
+    return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else repr(letter)[1:-1]
+                   for letter in str(words))

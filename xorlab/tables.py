@@ -1,17 +1,8 @@
 """Tables that read well in a terminal and in a notebook."""
-import unicodedata
 from dataclasses import dataclass
 from html import escape
 
-
-def printable(words) -> str:
-    """Return text that stays on its line and in its colours, in a terminal too, whatever a file calls its tensors.
-
-    >>> print(printable("two\\nlines \\x1b[31m"))
-    two\\nlines \\x1b[31m
-    """
-    return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else repr(letter)[1:-1]
-                   for letter in str(words))
+from xorlab.streams import printable
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
 """Training: one net in plain PyTorch, or a race of thousands of starts."""
 import math
+import os
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import joblib
 import numpy as np
@@ -302,7 +306,7 @@ def _run(tasks, settings, workers):
     if workers == 1:
         results = (_train_block(*task, settings, progress) for task in tasks)
     else:
-        jobs = (joblib.delayed(_train_block)(*task, settings, _no_bar) for task in tasks)
+        jobs = (joblib.delayed(_train_in_worker)(os.getpid(), *task, settings) for task in tasks)
         results = joblib.Parallel(return_as="generator")(jobs)
     finished = []
     try:
@@ -315,9 +319,22 @@ def _run(tasks, settings, workers):
     return finished, False
 
 
-def _no_bar(steps, label):
-    """Stand in for `progress` in a worker process, whose output nobody watches."""
-    return steps
+def _train_in_worker(boss, optimizer, seeds, settings):
+    """Do `_train_block` in a worker process, whose output nobody watches, of the process `boss`."""
+    if os.getppid() == boss:            # and not on a cluster, whose workers have other parents
+        _end_with(boss)
+    return _train_block(optimizer, seeds, settings, lambda steps, label: steps)
+
+
+@cache
+def _end_with(boss):
+    """End this process soon after its parent, `boss`: a killed one cannot, and a worker would stay for minutes."""
+    def watch():
+        while os.getppid() == boss:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _train_block(optimizer, seeds, settings, steps):

@@ -3,6 +3,7 @@ import sys
 
 from tools.trust import page
 from tools.trust.parts import PARTS
+from xorlab.streams import ended
 
 
 def main(arguments):
@@ -24,4 +25,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(main, sys.argv[1:]))

@@ -28,6 +28,7 @@ def note(identity: str, state: str, folder: Path) -> str:
         return ""
     try:
         with _alone(folder):
+            files.sweep(folder)
             states, sentence = _read(folder / NAME)
             before = states.get(identity)
             if before is None or before in STATES and STATES.index(state) > STATES.index(before):
@@ -41,7 +42,10 @@ def note(identity: str, state: str, folder: Path) -> str:
 
 def states(folder: Path) -> tuple[dict[str, str], str]:
     """Return {exercise id: state} of a folder, and a sentence where its file was damaged and has been set aside."""
-    with _alone(folder):
+    try:
+        with _alone(folder):
+            return _read(folder / NAME)
+    except OSError:                     # no place for the lock; what another kernel writes is whole anyway
         return _read(folder / NAME)
 
 
@@ -56,7 +60,10 @@ def _read(path):
         return content, ""              # a later version may know more states
     aside = next(name for name in (path.with_name(f"xorlab-progress.damaged-{n}.json") for n in range(1, 10_000))
                  if not name.exists())
-    path.rename(aside)
+    try:
+        path.rename(aside)
+    except OSError as error:
+        return {}, f"The file {path.name} is damaged and cannot be set aside: {error.strerror}."
     return {}, f"The file {path.name} was damaged; it is kept as {aside.name}, and a new one begins."
 
 

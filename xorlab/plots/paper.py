@@ -2,14 +2,13 @@
 import base64
 import io
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps, colors
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from xorlab import look
+from xorlab import files, look
 
 PAGE, HALF = 1000, 530          # pixels on a page: its width, and that of a figure that stands beside another
 PAGE_DPI, STORED_DPI = 100, 200
@@ -64,8 +63,9 @@ def shown(figure):
 
 
 def save(figure, path) -> None:
-    """Write a figure to a file as it is stored in a lesson: a PNG of at most 256 colours."""
-    Path(path).write_bytes(png(figure)[0])
+    """Write a figure to a file as it is stored in a lesson: a PNG of at most 256 colours.  Raises OSError."""
+    with files.replacing(path) as made:
+        made.write_bytes(png(figure)[0])
 
 
 def png(figure) -> tuple[bytes, int]:

@@ -5,7 +5,8 @@ from html import escape
 from pathlib import Path
 
 from xorlab import files
-from xorlab.tables import Table, printable
+from xorlab.streams import printable
+from xorlab.tables import Table
 
 WIDTH = 100
 STYLE = """
