@@ -1,5 +1,6 @@
 """What the slides and the site share: reading a lesson, turning its cells into HTML, an index."""
 import base64
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +71,9 @@ def read(path):
     """
     try:
         given = editions.read(path)
+        ids = [json.dumps(cell.get("id")) for cell in given["cells"]]
+        if len(set(ids)) < len(ids):                    # nbformat would give one of them another
+            raise lab.Problem(f"{path.name}: two cells have one id, or none")
         with files.reading(path.name, "a notebook of format 4"):
             nbformat.validate(given, version=4)
     except (ValueError, OSError) as problem:
