@@ -1,54 +1,25 @@
-"""Damaged TFLite files: every reader gives a sentence that names the file, or answers as the file now says.
+"""Damaged files: every reader answers as the file now says, or refuses in one sentence of ours that names the file.
 
-Three kinds of damage: bytes and bits changed, pointers and counts changed, the end cut off.
+tools/trust/readers.py lists the readers, and damaging.py is what happens to files; `lab.py trust damage` tries 10,000.
 """
 import importlib.util
-import struct
+import zipfile
 
 import made_files
 import numpy as np
 import pytest
 
-from xorlab import models, predictors, sandbox, tflite_bytes, tflite_file, tflite_format
+from tools.trust import damage, damaging, readers
+from xorlab import files, models, predictors, report, sandbox, tflite_format
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.runtimes import RUNTIMES, Plan
 
-ON_TFLM = importlib.util.find_spec("tflite_micro") is not None
-HERE = [r if r != "tflm" or ON_TFLM else pytest.param(r, marks=pytest.mark.skip(reason="no TFLite Micro here"))
-        for r in RUNTIMES]
+WITHOUT_TFLM = importlib.util.find_spec("tflite_micro") is None
 FOLLOWS = {"tflm": "tflm", "builtin": "ruy", "reference": "reference", "xnnpack": "xnnpack"}
-WHOLE = [models.reference_file(name, file).read_bytes() for name in models.reference_names()
-         for file in ("int8.tflite", "float32.tflite")]
-SMALL = [made_files.dense([[1, 2], [3, 4]], [0, 1]).content(), made_files.relu().content()]
 
 
-def damaged(rng):
-    """Return the content of a sound file after one accident or two."""
-    sources = WHOLE + SMALL
-    content = bytearray(sources[rng.integers(len(sources))])
-    for _ in range(rng.choice([1, 1, 2])):
-        at = int(rng.integers(len(content)))
-        kind = rng.integers(8)
-        if kind == 0:
-            del content[max(at, 8) :]
-        elif kind < 4:
-            content[at] ^= 1 << int(rng.integers(8))
-        elif kind < 6:
-            content[at] = int(rng.integers(256))
-        elif at < len(content) - 8:             # pointers, counts and indices stand at multiples of four
-            number = rng.choice([0, 1, 3, 2**31, 2**32 - 1, 4 * rng.integers(len(content) // 4)])
-            struct.pack_into("<I", content, at // 4 * 4, int(number))
-    return bytes(content)
-
-
-def read_or_refused(read, path):
-    """Return what a reader makes of a file, None if it refuses it in one sentence that names the file."""
-    try:
-        return read(path)
-    except ValueError as error:
-        said = str(error)
-        assert str(path) in said and "\n" not in said, said
-        return None
+def here(name, needs_tflm):
+    return pytest.param(name, marks=[pytest.mark.skipif(WITHOUT_TFLM and needs_tflm, reason="no TFLite Micro here")])
 
 
 @pytest.fixture
@@ -56,42 +27,46 @@ def tries(request):
     return request.config.getoption("--tries")
 
 
-@pytest.mark.parametrize("read", [tflite_file.read, tflite_bytes.account, IntegerGraph.from_tflite,
-                                  IntegerMLP.from_tflite])
-def test_a_reader_of_damaged_files_refuses_in_a_sentence_or_reads(read, tries, tmp_path):
-    rng = np.random.default_rng(1)
-    path = tmp_path / "damaged.tflite"
-    made = []
-    for _ in range(tries):
-        path.write_bytes(damaged(rng))
-        made.append(read_or_refused(read, path))
-        if made[-1] is not None and read is tflite_bytes.account:
-            assert made[-1].total == path.stat().st_size
-    assert 0 < made.count(None) < tries, "all or none refused: nothing was tested"
+@pytest.mark.parametrize("name", [here(name, "tflm" in name or "micro" in name)
+                                  for name, reader in readers.READERS.items() if reader.in_ci])
+def test_a_reader_of_damaged_files_refuses_in_a_sentence_or_reads(name, tries, tmp_path):
+    reader, came = readers.READERS[name], []
+    for number in range(-(-tries * reader.in_ci // 300)):
+        path = reader.put(number, tmp_path)
+        came.append(readers.outcome(reader.read, path))
+        assert came[-1][0] != "broken", f"file {number}: {came[-1][1]}"
+        damage.empty(tmp_path)
+    kinds = [kind for kind, _ in came]
+    assert {"read", "refused"} == set(kinds), "all or none refused: nothing was tested"
 
 
-@pytest.mark.parametrize("runtime", HERE)
-def test_a_runtime_on_damaged_files_refuses_in_a_sentence_or_follows_the_weights(runtime, tries, tmp_path):
-    rng = np.random.default_rng(2)
-    path = tmp_path / "damaged.tflite"
+@pytest.mark.parametrize("runtime", [here(runtime, runtime == "tflm") for runtime in RUNTIMES])
+def test_a_runtime_on_a_damaged_net_refuses_in_a_sentence_or_follows_the_weights_that_stand_there(
+        runtime, tries, tmp_path):
     q = np.array([[-128, -128], [-128, 127], [127, -128], [127, 127], [0, 5]], np.int8)
-    made, compared = [], 0
-    for _ in range(tries):
-        path.write_bytes(damaged(rng))
-        made.append(read_or_refused(lambda path: predictors.from_tflite(path, runtime), path))
-        net = read_or_refused(lambda path: IntegerMLP.from_tflite(path, FOLLOWS[runtime]), path)
-        if None not in (made[-1], net) and made[-1].sample == (net.width,):
-            codes = read_or_refused(lambda _, p=made[-1]: p.codes(q), path)
-            assert codes is None or np.array_equal(codes, net.codes(q))
-            compared += codes is not None
-    assert 0 < made.count(None) < tries and compared > tries / 20
+    reader, compared = readers.READERS["codegen"], 0            # for its files, all of int8 nets
+
+    def codes_of(path):
+        predictor = predictors.from_tflite(path, runtime)
+        made.append(predictor.codes(q) if predictor.sample == (2,) else None)
+
+    for number in range(tries):
+        path, made = reader.put(number, tmp_path), []
+        kind, said = readers.outcome(codes_of, path)
+        assert kind != "broken", f"file {number}: {said}"
+        if made and made[0] is not None and readers.outcome(IntegerMLP.from_tflite, path)[0] == "read":
+            assert np.array_equal(made[0], IntegerMLP.from_tflite(path, FOLLOWS[runtime]).codes(q)), number
+            compared += 1
+        damage.empty(tmp_path)
+    assert compared > tries / 20
 
 
 def test_the_walk_refuses_just_what_litert_verifier_refuses(tries):
-    rng = np.random.default_rng(3)
-    refused = []
-    for _ in range(tries):
-        content = damaged(rng)
+    reader, refused = readers.READERS["tflite_file.read"], []
+    for number in range(tries):
+        content = reader.content(number)
+        if content is damaging.FOLDER:
+            continue
         try:
             tflite_format.walk(content)
             refused.append(False)
@@ -103,4 +78,81 @@ def test_the_walk_refuses_just_what_litert_verifier_refuses(tries):
         except ValueError as error:
             said = str(error)
         assert ("not a valid Flatbuffer" in said or "identifier" in said) == refused[-1], said
-    assert 0 < sum(refused) < tries
+    assert {True, False} == set(refused)
+
+
+# --- the judge itself
+
+def raises(error):
+    def read(path):
+        raise error
+    return read
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TypeError("x.json"), AttributeError("x.json"), MemoryError(),
+                                   RecursionError("x.json"), UnicodeDecodeError("utf-8", b"x", 0, 1, "x.json"),
+                                   ValueError("x.json is\ntwo lines"), ValueError("no name")])
+def test_what_is_no_sentence_of_ours_is_found(error, tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "OURS", (*readers.OURS, *readers.Path(__file__).parents[:1]))
+    assert readers.outcome(raises(error), tmp_path / "x.json")[0] == "broken"
+    assert readers.outcome(raises(ValueError("x.json is damaged")), tmp_path / "x.json")[0] == "refused"
+
+
+def test_an_error_that_a_library_raises_is_found(tmp_path):
+    path = tmp_path / "1"
+    assert readers.outcome(lambda path: np.ones(3).reshape(2, 2), path)[0] == "broken"
+    assert readers.outcome(lambda path: int(path.name + "x"), path)[0] == "broken"
+
+
+def test_a_reader_that_dies_costs_one_file(monkeypatch):
+    monkeypatch.setattr(damage, "_watched", lambda name, start, end, told: (
+        [{"kind": "read", "seconds": 0, "peak": 0}] * (3 if start == 0 else end - start), "died" if start == 0 else ""))
+    row = damage._row("progress")
+    assert row["files"] == readers.READERS["progress"].tries
+    assert "file 3 died" in row["problem"]
+
+
+# --- what damage found, as it was
+
+def test_a_net_of_absurd_size_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "net.json"
+    whole = models.reference_file("sigmoid-2-3-1", "net.json").read_text()
+    for of in ("[1000000000]", "[3, 1000000000]", "[-3]", "[1e400]", "[true]", "[" * 90 + "]" * 90, "3"):
+        assert whole.count('"hidden": [3]') == 1
+        path.write_text(whole.replace('"hidden": [3]', f'"hidden": {of}'))
+        with pytest.raises(ValueError, match=r"net\.json is not a net written by models.save: "):
+            models.load(path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "1e39", "true", '"1"', "null", "[1]", "9" * 400])
+def test_a_weight_that_no_float32_is_is_refused(number, tmp_path):
+    path, text = tmp_path / "net.json", models.reference_file("sigmoid-2-3-1", "net.json").read_text()
+    assert text.count("-7.6900196") == 1
+    path.write_text(text.replace("-7.6900196", number))
+    with pytest.raises(ValueError, match="is not a net written by models.save"):
+        models.load(path)
+
+
+def test_a_tensor_of_absurd_size_is_refused_before_memory_is_taken(tmp_path):
+    path, made = tmp_path / "large.tflite", made_files.Maker()
+    x, y = (made.tensor("int8", (1, 2**30, 64), scale=0.1) for _ in "xy")
+    made.operator("RELU", [x], [y])
+    made.graph.inputs, made.graph.outputs = [x], [y]
+    path.write_bytes(made.content())
+    for read in (IntegerGraph.from_tflite, predictors.from_tflite, report.compare, report.why):
+        with pytest.raises(ValueError, match=r"large\.tflite.* (allowed|can be kept)"):
+            read(path)
+
+
+def test_a_zip_that_claims_more_than_it_holds_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_UNPACKED", 100_000)
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros(3, np.float32))
+    path.write_bytes(path.read_bytes().replace(b"(3,)", b"(1000000000000,)").replace(b" " * 12, b"", 1))
+    with pytest.raises(ValueError, match=r"x\.npy is not a file of inputs .*1000000000000"):
+        files.read_arrays(path, "inputs")
+    bomb = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(files.MOST_UNPACKED + 1))
+    with pytest.raises(ValueError, match=r"bomb\.npz is not a file of inputs .*claims to hold more"):
+        files.read_arrays(bomb, "inputs")

@@ -143,7 +143,7 @@ X, Y = np.zeros((2, 3), np.int8), np.zeros((2, 5), np.float32)
     ({"first": X, "second": Y.ravel()[:7]}, r"takes shape \(n, 5\), got \(7,\)"),
     ({"first": X, "second": Y.ravel()}, r"takes shape \(n, 5\), got \(10,\)"),
     ("gone.npy", "no file with inputs at gone.npy"),
-    (__file__, "holds no arrays that NumPy can read without running code"),
+    (__file__, "is not a file of inputs that NumPy can read without running code"),
 ])
 def test_inputs_that_do_not_fit_get_one_sentence(tmp_path, given, says):
     file = asked.File.read(mixed(tmp_path))
@@ -153,7 +153,7 @@ def test_inputs_that_do_not_fit_get_one_sentence(tmp_path, given, says):
 
 
 @pytest.mark.parametrize("settings, says", [
-    ({"samples": 10**9}, "1,000,000,000 samples of 12 numbers each are too many to keep; draw at most 89,478,485"),
+    ({"samples": 10**9}, "1,000,000,000 samples of 18 numbers each, inputs and outputs, are too many to keep; draw"),
     ({"samples": 0}, "samples must be a whole number from 1, got 0"), ({"seed": -1, "samples": 1}, "seed must be"),
     ({"given": X, "samples": 3}, "are not drawn"), ({"given": X, "seed": 3}, "are not drawn"),
     ({"given": {name: np.zeros((1, 2, 3), np.int8) for name in ("x0", "x1")}, "quantize": True}, "none of the inputs"),

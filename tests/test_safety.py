@@ -295,13 +295,10 @@ def test_a_keras_file_with_a_program_in_it_is_not_opened(tmp_path, monkeypatch):
 
 def test_what_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
     path = packed(tmp_path / "x.npz", **{"x.npy": b"123456"})
-    files.check_archive(path, most=6)
-    with pytest.raises(ValueError, match="x.npz unpacks to 6 bytes, and at most 5 are read"):
-        files.check_archive(path, most=5)
     small = path.read_bytes()
     declared = (6).to_bytes(4, "little") + (6).to_bytes(4, "little")
     path.write_bytes(small.replace(declared, declared[:4] + (2**31).to_bytes(4, "little")))
-    with pytest.raises(ValueError, match="unpacks to 2,147,483,648 bytes"):
+    with pytest.raises(ValueError, match="x.npz .* claims to hold more than 536,870,912 bytes"):
         report.compare(models.reference_file("relu-2-4-1", "int8.tflite"), inputs=path)
 
 

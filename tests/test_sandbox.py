@@ -10,7 +10,7 @@ import made_files
 import numpy as np
 import pytest
 
-from xorlab import data, models, predictors, sandbox
+from xorlab import data, models, predictors, runtimes, sandbox
 
 ON_TFLM = importlib.util.find_spec("tflite_micro") is not None
 X = np.float32([[1, -2], [3, 4], [-5, 6]])
@@ -100,12 +100,25 @@ def test_an_endless_loop_ends_in_a_sentence(tmp_path, monkeypatch, runtime):
         predictors.from_tflite(path, runtime)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer of a process's own time")
+def test_a_file_may_not_work_longer_than_one_of_its_size(tmp_path, monkeypatch):
+    path = tmp_path / "endless.tflite"
+    path.write_bytes(made_files.endless().content())
+    monkeypatch.setattr(sandbox, "WORK", 0.2)
+    with pytest.raises(ValueError, match="endless.tflite takes more time to open than a file of its size may on"):
+        predictors.from_tflite(path)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process may map")
 def test_a_file_that_wants_four_gigabytes_is_refused(foreign, tmp_path):
     path, expected = foreign
-    (tmp_path / "huge.tflite").write_bytes(made_files.relu((1, 1 << 30)).content())
+    content = made_files.relu((1, 1 << 30)).content()
+    (tmp_path / "huge.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match="huge.tflite: tensor x .* needs 4,294,967,296 bytes; up to"):
+        predictors.from_tflite(tmp_path / "huge.tflite")            # before anybody asks for the memory
+    plan = runtimes.Plan("builtin", (0,), (1,), (("<f4", (1, 1 << 30)),), (0,), ("y",), 1)
     with pytest.raises(ValueError, match="huge.tflite is not a model that LiteRT .* can run"):
-        predictors.from_tflite(tmp_path / "huge.tflite")
+        sandbox.opened(content, plan, "huge.tflite")                # and if someone did
     assert np.array_equal(predictors.from_tflite(path)(X), expected)
 
 

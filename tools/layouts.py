@@ -17,7 +17,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 from PIL import Image
 
 import lab
-from xorlab import look
+from xorlab import files, look
 
 OF_ANY_CELL = {"text", "code", "look"}
 KEYS = {            # of the cell that begins a slide
@@ -123,7 +123,36 @@ def recap(slide, lesson):
 # What cells give
 
 def said(cell):
-    return cell.metadata.get("slide", {})
+    """Return what a cell says of its slide.  Raises Unclear for a value of another kind than the layouts take."""
+    says = cell.metadata.get("slide", {})
+    if not isinstance(says, dict):
+        raise Unclear(f"cell {cell.id}: metadata.slide must be an object")
+    for key, value in says.items():
+        if not ARE.get(key, _is_text)(value):
+            raise Unclear(f"cell {cell.id}: metadata.slide has a {key} that is not as layouts take it")
+    return says
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e6
+
+
+def _is_crop(value):
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)) and min(value[2:]) >= 1
+
+
+def _is_point(value):
+    return isinstance(value, dict) and _is_text(value.get("text")) and all(
+        ARE.get(key, _is_text)(part) for key, part in value.items())
+
+
+ARE = {"crop": _is_crop, "number": lambda value: _is_text(value) or _is_number(value),
+       "choices": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+       "points": lambda value: isinstance(value, list) and all(map(_is_point, value))}
 
 
 def check_keys(slide, layout):
@@ -258,7 +287,12 @@ def cut(png, width, crop, largest):
 
     largest : pixels, the longer side of what is returned; None leaves it as it is.
     """
-    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    try:
+        with files.reading("a picture", "one that Pillow can read"):
+            picture = Image.open(io.BytesIO(base64.b64decode(png)))
+            picture.load()
+    except ValueError as problem:
+        raise Unclear(str(problem)) from None
     scale = picture.width / (width or picture.width)
     if crop:
         left, top, wide, high = (round(scale * number) for number in crop)

@@ -1,5 +1,6 @@
 """What the slides and the site share: reading a lesson, turning its cells into HTML, an index."""
 import base64
+import json
 import re
 import secrets
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from traitlets.config import Config
 
 import lab
 from tools import harmless, playgrounds
-from xorlab import look
+from xorlab import editions, files, look
 
 DOCS = lab.HERE / "docs"
 FILM, STILL = DOCS / "surfaces.png", DOCS / "surfaces-still.png"       # made by tools/pictures.py
@@ -35,7 +36,7 @@ class Lesson:
 
     @property
     def notebook(self):
-        return nbformat.read(self.path, as_version=4)
+        return read(self.path)
 
     @property
     def number(self):
@@ -48,16 +49,49 @@ class Lesson:
     @cached_property
     def head(self):
         """The text of the first cell. Every page names every lesson, and reading a whole one takes long."""
-        return self.notebook.cells[0].source
+        cells = self.notebook.cells
+        return cells[0].source if cells else ""
 
     @property
     def title(self):
-        return re.match(r"# (.+)", self.head).group(1)
+        """What the first cell begins with.  Raises lab.Problem if that is no title."""
+        found = re.match(r"# (.+)", self.head)
+        if found is None:
+            raise lab.Problem(f"{self.path.name} does not begin with a title, # and its words")
+        return found.group(1)
 
     @property
     def minutes(self):
         found = re.search(r"About (\d+) minutes", self.head)
         return int(found.group(1)) if found else None
+
+
+def read(path):
+    """Return the notebook in a file, as nbformat has it.
+
+    Raises lab.Problem, in one sentence, for one that is damaged, is not of format 4, or holds a picture or a playground
+    that cannot be shown.
+    """
+    try:
+        given = editions.read(path)
+        ids = [json.dumps(cell.get("id")) for cell in given["cells"]]
+        if len(set(ids)) < len(ids):                    # nbformat would give one of them another
+            raise lab.Problem(f"{path.name}: two cells have one id, or none")
+        with files.reading(path.name, "a notebook of format 4"):
+            nbformat.validate(given, version=4)
+    except (ValueError, OSError) as problem:
+        raise lab.Problem(str(problem)) from None
+    notebook = nbformat.v4.to_notebook(given)
+    for number, cell in enumerate(notebook.cells):
+        if "id" not in cell:
+            raise lab.Problem(f"{path.name}: cell {number} has no id; save it with a JupyterLab of today")
+        cell.metadata.pop("deck", None)                 # slides write there
+        for output in cell.get("outputs", []):
+            try:
+                playgrounds.check(output)
+            except ValueError as problem:
+                raise lab.Problem(f"{path.name}: cell {cell.id} shows {problem}") from None
+    return notebook
 
 
 def lessons(numbers):

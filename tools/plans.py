@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import lab
 from tools import layouts, pages
-from xorlab import look
+from xorlab import files, look
 
 PLANS = lab.HERE / "docs" / "plans.toml"
 KEYS = {"minutes", "what", "lessons", "only", "without"}
@@ -41,19 +41,45 @@ class Plan:
 
 
 def read(path=PLANS):
-    """Return the plans of a file.  Raises lab.Problem for a key that no part has, or minutes that are not the hours."""
-    plans = []
-    for given in tomllib.loads(path.read_text(encoding="utf-8"))["plan"]:
-        for part in given["part"]:
-            if unknown := sorted(set(part) - KEYS):
-                raise lab.Problem(f"{path.name}: a part has {', '.join(sorted(KEYS))}; got {', '.join(unknown)}")
-        parts = tuple(Part(**{key: tuple(value) if isinstance(value, list) else value for key, value in part.items()})
-                      for part in given["part"])
-        minutes = sum(part.minutes for part in parts)
-        if minutes != 60 * given["hours"]:
-            raise lab.Problem(f"{path.name}: the plan of {given['hours']} hours has parts of {minutes} minutes")
-        plans.append(Plan(given["hours"], parts))
-    return plans
+    """Return the plans of a file.
+
+    Raises lab.Problem for a file that is damaged, a key that no part has, a value of another kind, or minutes that are
+    not the hours.
+    """
+    try:
+        with files.reading(path.name, "a file of plans"):
+            plans = tomllib.loads(files.content_of(path, "plans").decode("utf-8")).get("plan")
+    except ValueError as problem:
+        raise lab.Problem(str(problem)) from None
+    if not _are(plans, dict):
+        raise lab.Problem(f"{path.name} holds no [[plan]]")
+    return [_plan(path, given) for given in plans]
+
+
+def _plan(path, given):
+    if not (_is_whole(given.get("hours")) and set(given) == {"hours", "part"} and _are(given["part"], dict)):
+        raise lab.Problem(f"{path.name}: a plan has hours, a whole number, and [[plan.part]]")
+    for part in given["part"]:
+        if unknown := sorted(set(part) - KEYS):
+            raise lab.Problem(f"{path.name}: a part has {', '.join(sorted(KEYS))}; got {', '.join(unknown)[:100]}")
+        if not (_is_whole(part.get("minutes")) and isinstance(part.get("what"), str)
+                and all(_are(part.get(key, []), str) for key in ("lessons", "only", "without"))):
+            raise lab.Problem(f"{path.name}: a part of the plan of {given['hours']} hours needs minutes, a whole "
+                              "number, and what, a text; lessons, only and without are lists of texts")
+    parts = tuple(Part(**{key: tuple(value) if isinstance(value, list) else value for key, value in part.items()})
+                  for part in given["part"])
+    minutes = sum(part.minutes for part in parts)
+    if minutes != 60 * given["hours"]:
+        raise lab.Problem(f"{path.name}: the plan of {given['hours']} hours has parts of {minutes} minutes")
+    return Plan(given["hours"], parts)
+
+
+def _is_whole(value):
+    return type(value) is int and 0 < value < 10_000
+
+
+def _are(values, kind):
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def slides(plan, shown):

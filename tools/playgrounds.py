@@ -1,4 +1,5 @@
 """Playgrounds of stored notebooks on pages and slides, alive where scripts run, and one on a page of its own."""
+import base64
 import html
 import json
 from functools import cache
@@ -23,6 +24,34 @@ SENTENCE = ("A small network learns XOR while you watch, in float and in int8. P
 def is_one(output) -> bool:
     """Is an output of a stored notebook a playground?"""
     return MIME in output.get("data", {})
+
+
+def check(output) -> None:
+    """Raise ValueError, with words for what is wrong, unless a stored output's picture and playground can be shown."""
+    data = output.get("data", {})
+    for kind, begins in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8")):
+        if kind in data:
+            said = output.metadata.setdefault(kind, {})
+            if not _decoded(data[kind]).startswith(begins):
+                raise ValueError(f"an {kind} that is damaged")
+            if not (isinstance(said, dict) and isinstance(said.get("alt", ""), str)
+                    and type(said.get("width", 1)) is int and said.get("width", 1) > 0):
+                raise ValueError(f"an {kind} whose alt text is no text, or whose width is no whole number")
+    if is_one(output):
+        if not {"alt", "width"} <= output.metadata.get("image/png", {}).keys():
+            raise ValueError("a playground without a picture, its alt text and its width")
+        try:
+            states.complete(data[MIME])
+        except ValueError as problem:
+            raise ValueError(f"a playground that cannot be: {problem}") from None
+
+
+def _decoded(text):
+    """Return the first bytes of base64 text, as many as a picture's head has; none of other text."""
+    try:
+        return base64.b64decode(text[:32], validate=True)
+    except (TypeError, ValueError):
+        return b""
 
 
 def revive(notebook, shape: str) -> None:

@@ -24,7 +24,7 @@ from nbval.plugin import (
 )
 
 import lab
-from tools import likeness, playgrounds
+from tools import likeness, pages, playgrounds
 from tools.playgrounds import VIEW
 from xorlab.files import replacing, sweep
 from xorlab.streams import ended
@@ -78,7 +78,7 @@ def main(numbers):
         started = time.monotonic()
         try:
             outcome = "changed" if refresh(path) else "unchanged"
-        except LessonFailed as problem:
+        except (LessonFailed, lab.Problem) as problem:
             failed, outcome = True, f"left as it was: {problem}"
         print(f"{path.name} {outcome} ({time.monotonic() - started:.1f} s)", flush=True)
     return int(failed)
@@ -87,11 +87,11 @@ def main(numbers):
 def refresh(path):
     """Re-run one lesson and store it; return whether the file changed.
 
-    Raises LessonFailed, and leaves the file as it was, on an error or on anything written to stderr.
+    Raises LessonFailed, and leaves the file as it was, on an error or on anything written to stderr; lab.Problem for a
+    file that is no lesson.
     """
     sweep(path.parent)
-    before = path.read_bytes()
-    stored = nbformat.reads(before.decode("utf-8"), as_version=4)
+    before, stored = path.read_bytes(), pages.read(path)
     new = run(copy.deepcopy(stored), path)
     comparison = NbvalComparison()
     count = 0

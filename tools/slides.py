@@ -115,11 +115,19 @@ def deck(slides):
 
 
 def shown(lesson):
-    """Return the slides of a lesson, each a list of cells with the marks that the template reads in `metadata.deck`."""
-    heading, found, cells = "", [], lesson.notebook.cells
-    for cell in cells:
-        cell.metadata.pop("deck", None)     # marks are made here; a lesson brings none along
-    for slide in slides(cells):
+    """Return the slides of a lesson, each a list of cells with the marks that the template reads in `metadata.deck`.
+
+    Raises lab.Problem, in one sentence that names the file, for a lesson that is damaged or has a slide that cannot be.
+    """
+    try:
+        return _shown(lesson)
+    except layouts.Unclear as problem:
+        raise lab.Problem(f"{lesson.path.name}: {problem}") from None
+
+
+def _shown(lesson):
+    heading, found = "", []
+    for slide in slides(lesson.notebook.cells):
         begins = slide[0].id
         if layouts.name(slide[0]) is None:
             if not slide[0].source.startswith(("# ", "## ")):

@@ -199,14 +199,43 @@ def lessons(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> dict:
-    """Return the notebook in a file.  Raises Malformed if there is none in it."""
+    """Return the notebook in a file.  Raises FileNotFoundError, or Malformed if there is none in it."""
+    name = Path(path).name
     try:
-        notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+        notebook = files.read_json(path, "notebook")
     except ValueError as error:
-        raise Malformed(f"{Path(path).name} is not a notebook, its JSON is damaged: {error}") from None
+        raise Malformed(str(error).replace(str(path), name, 1)) from None
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        raise Malformed(f"{Path(path).name} is not a notebook: it has no list of cells")
+        raise Malformed(f"{name} is not a notebook: it has no list of cells")
+    if not isinstance(notebook.get("metadata"), dict):
+        raise Malformed(f"{name} is not a notebook: it has no metadata")
+    for number, cell in enumerate(notebook["cells"]):
+        problem = _problem(cell)
+        if problem:
+            raise Malformed(f"{name} is not a notebook: cell {number} {problem}")
     return notebook
+
+
+def _problem(cell):
+    """Return what is wrong with the parts of a cell that editions look at, "" if nothing is."""
+    if not isinstance(cell, dict):
+        return "is no object"
+    metadata, text = cell.get("metadata"), cell.get("source")
+    if not isinstance(cell.get("cell_type"), str):
+        return "has no type"
+    if not isinstance(metadata, dict):
+        return "has no metadata"
+    if not _are_words(metadata.get("tags", [])):
+        return "has tags that are no list of words"
+    if not isinstance(metadata.get("slideshow", {}), dict):
+        return "has a slideshow that is no object"
+    if not (isinstance(text, str) or _are_words(text)):
+        return "has a source that is no text"
+    return ""
+
+
+def _are_words(value):
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def made(edition, path: Path):
@@ -329,7 +358,7 @@ def _write(path, content):
 def _record(path):
     """Return what a record holds, or {} where it is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = files.read_json(path, "record")
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

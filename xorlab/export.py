@@ -490,8 +490,9 @@ def _sample_shape(saved_model):
     with quiet():
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+    content = files.content_of(Path(saved_model) / "saved_model.pb", "SavedModel")
     try:
-        model = SavedModel.FromString((Path(saved_model) / "saved_model.pb").read_bytes())
+        model = SavedModel.FromString(content)
         (port,) = model.meta_graphs[0].signature_def["serving_default"].inputs.values()
     except (DecodeError, IndexError):
         raise _damaged(saved_model) from None
@@ -537,12 +538,11 @@ def _tensors(message):
 def check_onnx(path):
     """Raise FileNotFoundError or ValueError, in one sentence, unless `path` holds a sound ONNX model."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     path = files.existing_file(path, "ONNX")
     check_alone(path)
     try:
-        onnx.checker.check_model(onnx.load(path))
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ValueError(
-            f"{path} is not a sound ONNX model ({str(error).splitlines()[0]}); export it again with to_onnx") from None
+        with files.reading(path, "a sound ONNX model"):
+            onnx.checker.check_model(onnx.load(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; export it again with to_onnx") from None

@@ -203,13 +203,94 @@ def save(model, path, training=None):
 
 def load(path):
     """Read an MLP that `save` wrote, in eval mode.  Raises FileNotFoundError or ValueError, naming the path."""
-    text = files.existing_file(path, "net").read_text(errors="replace")
     try:
-        net = json.loads(text)
-        model = MLP(tuple(net["hidden"]), net["activation"])
-        model.load_state_dict({key: torch.tensor(value) for key, value in net["weights"].items()})
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a net written by models.save: {str(error).splitlines()[0]}") from None
+        return _net_of(files.read_json(path, "net"))
+    except ValueError as error:
+        said = str(error).removeprefix(f"{path} is not a net: ")
+        raise ValueError(f"{path} is not a net written by models.save: {said}") from None
+
+
+def _net_of(given):
+    """Return the MLP that a net's JSON describes, whose numbers the text holds: it takes no memory for others.
+
+    Raises ValueError, in one sentence.
+    """
+    weights = given.get("weights") if isinstance(given, dict) else None
+    if not isinstance(weights, dict) or not isinstance(given.get("hidden"), list) or "activation" not in given:
+        raise ValueError("it must be an object with hidden, a list, activation and weights, an object")
+    tables = {key: _table(key, rows) for key, rows in weights.items()}
+    widths, numbers = tuple(given["hidden"]), sum(table.size for table in tables.values())
+    if not all(type(width) is int and 0 < width <= numbers for width in widths) or len(widths) > numbers:
+        raise ValueError(f"the units of its hidden layers, {_cut(widths)}, do not fit its {numbers:,} numbers")
+    if not isinstance(given["activation"], str) or given["activation"] not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {_cut(given['activation'])}")
+    with torch.device("meta"):                          # shapes without memory
+        shapes = {key: tuple(value.shape) for key, value in MLP(widths, given["activation"]).state_dict().items()}
+    _check_fit({key: table.shape for key, table in tables.items()}, shapes)
+    model = MLP(widths, given["activation"])
+    model.load_state_dict({key: torch.from_numpy(table) for key, table in tables.items()})
+    return model.eval()
+
+
+def _table(key, rows):
+    """Return the float32 array of nested lists of numbers."""
+    try:
+        table = np.asarray(rows)
+    except ValueError:                                  # rows of several lengths
+        raise ValueError(f"{key} has rows of several lengths") from None
+    if table.dtype.kind not in "iuf":
+        raise ValueError(f"{key} must be lists of numbers")
+    with np.errstate(over="ignore"):
+        table = table.astype(np.float32)
+    if not np.isfinite(table).all():
+        raise ValueError(f"{key} holds a number that is not finite, or too large for float32")
+    return table
+
+
+def _check_fit(there, needed):
+    for key in [*needed, *there]:
+        if there.get(key) != needed.get(key):
+            raise ValueError(f"{_cut(key)} has {f'shape {there[key]}' if key in there else 'no numbers'}, and this net "
+                             f"{f'needs {needed[key]}' if key in needed else 'has no such part'}")
+
+
+def _cut(value):
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def load_weights(model: nn.Module, path) -> nn.Module:
+    """Give a module the weights of a .pth file, a state_dict that torch.save wrote, and return it in eval mode.
+
+    They are read as data: no code that the file might hold is run.
+    Raises FileNotFoundError; ValueError, in one sentence, for another file, weights that do not fit, or a number that
+    is not finite. The module keeps its weights then.
+    """
+    path = files.existing_file(path, "weights")
+    with files.reading(path, "a file of weights that PyTorch reads as data"):
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    return take_weights(model, weights, path)
+
+
+def take_weights(model: nn.Module, weights: dict, path) -> nn.Module:
+    """Give a module weights by the names of its state_dict, checked, and return it in eval mode.
+
+    path : what an error calls them.  Raises ValueError, in one sentence, for what does not fit.
+    """
+    needed = model.state_dict()
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f"{path} holds no state_dict, which is a tensor for each name; write one with "
+                         "torch.save(model.state_dict(), path)")
+    try:
+        _check_fit(*({key: tuple(value.shape) for key, value in one.items()} for one in (weights, needed)))
+        for key, value in weights.items():
+            if value.dtype != needed[key].dtype or value.layout != torch.strided:
+                raise ValueError(f"{key} is {value.dtype}, and this net needs {needed[key].dtype}")
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise ValueError(f"{key} holds a number that is not finite")
+    except ValueError as error:
+        raise ValueError(f"{path} holds weights of another net: {error}") from None
+    model.load_state_dict(weights)
     return model.eval()
 
 

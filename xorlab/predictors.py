@@ -88,7 +88,7 @@ def from_torch(model, name="PyTorch"):
             with torch.no_grad():
                 return model(torch.from_numpy(x)).numpy()
         except RuntimeError as error:
-            raise ValueError(f"{name} cannot take inputs of shape {x.shape}: {_first_line(error)}") from None
+            raise ValueError(f"{name} cannot take inputs of shape {x.shape}: {files.first_line(error)}") from None
         finally:
             set_mode(model, training)
 
@@ -197,27 +197,35 @@ def from_onnx(path, name="ONNX Runtime", *, output: str | None = None) -> Predic
     Raises FileNotFoundError; ValueError, in ONNX Runtime's own words, if it cannot run the file, or if that has
     several inputs, or several outputs of which none is chosen.
     """
-    import onnxruntime
-
-    path = files.existing_file(path, "ONNX")
+    content = files.content_of(path, "ONNX")
     export.check_alone(path)
-    one_thread = onnxruntime.SessionOptions()
-    one_thread.intra_op_num_threads = 1             # nets this small only wait for a second thread
-    one_thread.log_severity_level = 4               # what it has to say comes with the error
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), one_thread, providers=["CPUExecutionProvider"])
-    except Exception as error:                      # ONNX Runtime has no public base class for its errors
-        raise ValueError(f"{path} is not a model that ONNX Runtime can run: {_first_line(error)}") from None
-    entries, exits = ([_onnx_port(end) for end in ends] for ends in (session.get_inputs(), session.get_outputs()))
+    session = onnx_session(content, path)
+    with files.reading(path, "a model that ONNX Runtime can run"):      # a name may be no text
+        entries, exits = ([_onnx_port(end) for end in ends] for ends in (session.get_inputs(), session.get_outputs()))
     entry, exit_ = entries[ports.chosen(entries, "input", path)], exits[ports.chosen(exits, "output", path, output)]
 
     def call(x):
         try:
             return session.run([exit_.name], {entry.name: x})
         except Exception as error:
-            raise ValueError(f"{path} cannot run inputs of shape {x.shape}: {_first_line(error)}") from None
+            raise ValueError(f"{path} cannot run inputs of shape {x.shape}: {files.first_line(error)}") from None
 
     return _over_reals(call, name, entry, exit_)
+
+
+def onnx_session(content: bytes, path):
+    """Return ONNX Runtime's session of a model, on one thread of the CPU.  path : what an error calls it.
+
+    Raises ValueError, in ONNX Runtime's own words, if it refuses the model.
+    """
+    import onnxruntime
+
+    one_thread = onnxruntime.SessionOptions()
+    one_thread.intra_op_num_threads = 1             # nets this small only wait for a second thread
+    one_thread.log_severity_level = 4               # what it has to say comes with the error
+    with files.reading(path, "a model that ONNX Runtime can run"):
+        return onnxruntime.InferenceSession(content, one_thread, providers=["CPUExecutionProvider"],
+                                            enable_fallback=0)      # to the same provider, after a page of words
 
 
 def _onnx_port(end):
@@ -345,7 +353,7 @@ def answers(predictor, x):
         out = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError) as error:      # ragged rows, text, a tensor that wants its gradient
         raise TypeError(f"{name} must return an array of numbers, got {type(given).__name__}: "
-                        f"{_first_line(error)}") from None
+                        f"{files.first_line(error)}") from None
     if out.ndim not in (1, 2) or len(out) != len(x) or not out.size:
         raise ValueError(f"{name} returned shape {out.shape} for {len(x)} points; it must return ({len(x)},), "
                          f"or ({len(x)}, classes)")
@@ -392,7 +400,3 @@ def _rows(out, port, path):
         raise ValueError(f"{path}: output {port} came out with shape {out.shape}; a predictor answers with a number, "
                          "or a row of numbers, for each sample")
     return out.reshape(len(out), *lengths)
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0]

@@ -32,8 +32,9 @@ from xorlab.runtimes import LITERT_KERNELS, Model, Plan
 from xorlab.streams import quiet
 
 SECONDS = 30                        # for opening a file, and for running it beyond what its trial would suggest
-MEMORY = 4 << 30                    # bytes that the helper may map
-LEAST_ARENA, MOST_ARENA = 1 << 20, 1 << 30      # what TFLite Micro is given first, and at last
+WORK, WORK_A_BYTE = 4, 1e-5         # seconds of the processor for opening a file: for any, and more for a large one
+MEMORY, MEMORY_A_BYTE = 3 << 28, 8  # bytes that the helper may map for any file, and more for each byte that it is sent
+LEAST_ARENA, MOST_ARENA = 1 << 20, 1 << 29      # what TFLite Micro is given first, and at last
 NAMES = {**{runtime: f"LiteRT ({runtime})" for runtime in LITERT_KERNELS}, "tflm": "TFLite Micro"}
 # TFLite Micro says so when its arena is too small
 WANT_OF_ARENA = re.compile(r"missing: \d+|[Ff]ailed to allocate|Unable to allocate|Arena size is too small")
@@ -117,8 +118,8 @@ class _Guest(Session):
     def _opening(self, report=False):
         def ask(helper):
             answer, _, heard = helper.request(
-                {"do": "open", "key": self._key, "plan": asdict(self.plan), "arena": self.arena, "report": report},
-                [np.frombuffer(self.content, np.uint8)], SECONDS)
+                {"do": "open", "key": self._key, "plan": asdict(self.plan), "arena": self.arena, "report": report,
+                 "work": WORK + WORK_A_BYTE * len(self.content)}, [np.frombuffer(self.content, np.uint8)], SECONDS)
             if "error" in answer:
                 return _words(answer["error"], heard)
             self._host, self._seconds, self.heard = helper.process, answer["seconds"], heard
@@ -272,6 +273,8 @@ class _Helper:
     def _death(code, heard, seconds):
         if "Timeout (" in heard:
             return _Died(f"takes more than {seconds:.0f} s on", "", late=True)
+        if hasattr(signal, "SIGPROF") and code == -signal.SIGPROF:
+            return _Died("takes more time to open than a file of its size may on", "", late=True)
         lines = [line.strip() for line in heard.splitlines() if line.strip() and not line.startswith("INFO")]
         try:
             kind = signal.Signals(-code).name
@@ -307,21 +310,27 @@ def serve():
     """Answer requests from stdin on stdout until it ends: the helper's side."""
     requests, answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
     os.dup2(2, 1)                   # what native code prints must not come between answers
-    _limit()
-    models = {}
+    limit, models, sizes = _Limit(), {}, {}
     while True:
+        limit.lift()
         try:
             header, arrays = _receive(requests)
         except EOFError:
             return
         for key in header["drop"]:
             models.pop(key, None)
+            sizes.pop(key, None)
+        sent = sum(array.nbytes for array in arrays)
+        if header["do"] == "open":
+            sizes[header["key"]] = sent
         # ends the process from a thread of C, so that an endless loop of native code ends too
         faulthandler.dump_traceback_later(header["seconds"], exit=True)
+        limit.set(sent + sum(sizes.values()), header.get("work", 0))
         try:
             answer, made = {"open": _open, "run": _run}[header["do"]](models, header, arrays)
         except Exception as error:
             answer, made = {"error": _text(error)}, []
+        limit.lift()
         faulthandler.cancel_dump_traceback_later()
         sys.stderr.flush()
         _send(answers, answer, made)
@@ -342,14 +351,41 @@ def _run(models, header, arrays):
     return {}, models[header["key"]].run(*arrays)
 
 
-def _limit():
-    try:
-        import resource
-    except ImportError:             # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+class _Limit:
+    """Limits of memory, on Linux, and of the processor's time, not on Windows, while the helper works on a file."""
+
+    def __init__(self):
+        try:
+            import resource
+        except ImportError:
+            self._resource = None
+            return
+        self._resource = resource
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if sys.platform == "linux":
+            from ai_edge_litert import interpreter  # noqa: F401, what the libraries map is no file's
+            self._mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    def set(self, sent: int, work: float):
+        """Allow memory for `sent` bytes of files and inputs, and `work` seconds, then the process ends; 0 is any."""
+        if self._resource is None:
+            return
+        if sys.platform == "linux":
+            self._memory(self._mapped + MEMORY + MEMORY_A_BYTE * sent)
+        signal.setitimer(signal.ITIMER_PROF, work)
+
+    def lift(self):
+        if self._resource is None:
+            return
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if sys.platform == "linux":
+            self._memory(self._resource.getrlimit(self._resource.RLIMIT_AS)[1])
+
+    def _memory(self, most):
+        hard = self._resource.getrlimit(self._resource.RLIMIT_AS)[1]
+        if hard != self._resource.RLIM_INFINITY:
+            most = hard if most == self._resource.RLIM_INFINITY else min(most, hard)
+        self._resource.setrlimit(self._resource.RLIMIT_AS, (most, hard))
 
 
 def _send(stream, header, arrays):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from xorlab import data, files, training
-from xorlab.models import REFERENCES, seeded
+from xorlab.models import REFERENCES, seeded, take_weights
 
 HIDDEN = {"dense1": (), "dense2": (32,), "dense3": (32, 32), "dense4": (32, 32, 32)}
 EPOCHS, RATE, BATCH = 40, 0.003, 64
@@ -59,9 +59,12 @@ def _file_of(name, seed):
 
 
 def _read(model, path):
-    with np.load(path, allow_pickle=False) as weights:
-        model.load_state_dict({key: torch.from_numpy(weights[key]) for key in weights})
-    return model.eval()
+    weights = files.read_arrays(path, "weights")
+    if not isinstance(weights, dict):
+        raise ValueError(f"{path} holds one array, and weights are an array for each name")
+    with files.reading(path, "a file of weights"):      # of types that PyTorch has
+        tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
+    return take_weights(model, tensors, path)
 
 
 def digits():

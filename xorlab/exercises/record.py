@@ -50,10 +50,10 @@ def states(folder: Path) -> tuple[dict[str, str], str]:
 
 
 def _read(path):
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         return {}, ""
+    try:
+        content = files.read_json(path, "record")
     except (OSError, ValueError):
         content = None
     if isinstance(content, dict) and all(isinstance(state, str) for state in content.values()):

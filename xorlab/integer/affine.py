@@ -60,6 +60,16 @@ class Affine:
         return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
 
 
+def few(numbers) -> str:
+    """Return numbers in a sentence: as a list, only the first where they are many.
+
+    >>> few(np.arange(1000))
+    '[0, 1, 2, 3, 4, 5, 6, 7, ...]'
+    """
+    flat = np.asarray(numbers).ravel()
+    return str(flat[:8].tolist()).replace("]", ", ...]" if len(flat) > 8 else "]")
+
+
 GRANULARITIES = ("per_channel", "per_tensor")        # of weight scales: one for each unit, or one for the layer
 CODES = np.arange(-128, 128)
 SIGMOID_CODES = Affine(1 / 256, -128)       # the format fixes a sigmoid's output, and a softmax's: 0 to 255/256

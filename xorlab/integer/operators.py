@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xorlab.integer.affine import SIGMOID_CODES, Affine
+from xorlab.integer.affine import SIGMOID_CODES, Affine, few
 
 CEILINGS = {"NONE": math.inf, "RELU": math.inf, "RELU6": 6.0}           # fused activation -> where it cuts the output
 PADDINGS = ("SAME", "VALID")
@@ -72,7 +72,7 @@ class Weighted(_Fused, Operator):
         scales = self.weight_scales
         if not (np.isfinite(scales).all() and (scales > 0).all() and len(scales) in (1, self.units)):
             raise ValueError("weight scales must be finite and positive, one for the layer or one for each of its "
-                             f"{self.units} units; got {scales.tolist()}")
+                             f"{self.units} units; got {few(scales)}")
 
     @property
     def units(self) -> int:

@@ -5,11 +5,12 @@ import numpy as np
 
 from xorlab import tflite_file
 from xorlab.integer import operators
-from xorlab.integer.affine import Affine
+from xorlab.integer.affine import Affine, few
 from xorlab.integer.operators import Operator
 
 ELSEWHERE = "predictors.from_tflite runs such a file on a runtime"
 SHAPE_MAKERS = {"SHAPE", "STRIDED_SLICE", "PACK"}       # of integers that only say how long axes are
+MOST_NUMBERS = 2**26                                    # of a tensor of one call
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-40, 2.0**40       # quotients of theirs stay far from where float32 ends
 
 
@@ -76,8 +77,8 @@ class Reader:
         """Return what a Weighted has of its own, weights apart.  axis : of the units in the file's weights."""
         tensor, units = self.tensor(1), self.tensor(1).shape[axis]
         if tensor.zero_points.any() or not len(tensor.scales):
-            raise ValueError(f"weights {called(tensor)} have zero points {tensor.zero_points}; symmetric int8 weights "
-                             "are needed")
+            raise ValueError(f"weights {called(tensor)} have zero points {few(tensor.zero_points)}; symmetric int8 "
+                             "weights are needed")
         biases, described = np.zeros(units, np.int64), len(tensor.scales) == 1 or tensor.axis == axis
         if len(self.indices) > 2:
             biases, scales = self.constant(2).astype(np.int64), self.tensor(2).scales
@@ -168,7 +169,7 @@ def _binary(kind):
 def _pad(r):
     margins = r.constant(1)
     if margins.shape != (len(r.tensor(0).shape), 2) or margins.min(initial=0) < 0:
-        raise ValueError(f"its margins are {margins.tolist()}; a pair from 0 for each of the "
+        raise ValueError(f"its margins are {few(margins)}; a pair from 0 for each of the "
                          f"{len(r.tensor(0).shape)} axes is needed")
     return operators.Pad(margins=tuple(map(tuple, margins.tolist())), input=r.line(), output=r.output)
 
@@ -243,6 +244,9 @@ def read(op: tflite_file.Operator, graph: tflite_file.Graph, number: int, path) 
         for tensor in (graph.tensors[i] for i in (*reader.indices, *op.outputs)):
             if min(tensor.shape, default=1) < 1:
                 raise ValueError(f"{called(tensor)} has shape {tensor.shape}, which holds no number")
+            if math.prod(tensor.shape) > MOST_NUMBERS:
+                raise ValueError(f"{called(tensor)} has shape {tensor.shape}; up to {MOST_NUMBERS:,} numbers are "
+                                 "allowed")
         made = READERS[op.name](reader)
         _check_shape(made, reader)
         return made

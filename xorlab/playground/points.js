@@ -99,7 +99,7 @@ function refuseMisfit(layers, hidden) {
 function shown(value) {
   let text;
   try {
-    text = String(JSON.stringify(value));
+    text = String(JSON.stringify(value)).replace(/[\u0085\u2028\u2029]/g, "\ufffd");      // these end a line
   } catch {                                             // nested deeper than JSON.stringify can go
     text = "something nested too deep to show";
   }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data
+from xorlab import data, files
 from xorlab.playground import clouds
 
 DATA = (*clouds.CORNERS, *clouds.CLOUDS, "own")
@@ -59,7 +59,7 @@ def complete(partial: dict) -> dict:
         _check_choice(key, state[key], known)
     # it stands in the script that a page gives away, and a state may come with an address from anywhere
     if not (state["preset"] is None or isinstance(state["preset"], str) and NAME.fullmatch(state["preset"])):
-        raise ValueError(f"preset must be a preset's name or null, got {state['preset']!r}")
+        raise ValueError(f"preset must be a preset's name or null, got {_shown(state['preset'])}")
     if state["other"] is not None:
         _check_choice("other", state["other"], RULES)
     state["rate"] = _real("rate", state["rate"], above=0)
@@ -67,7 +67,7 @@ def complete(partial: dict) -> dict:
     for key, low, high in (("batch", 0, COUNTS[1]), ("seed", 0, SEEDS), ("epoch", 0, None), ("bits", *BITS)):
         state[key] = _whole(key, state[key], low, high)
     if not isinstance(state["playing"], bool):
-        raise ValueError(f"playing must be true or false, got {state['playing']!r}")
+        raise ValueError(f"playing must be true or false, got {_shown(state['playing'])}")
     state["weights"] = _weights(state["weights"], state["hidden"])
     if state["start"] == "given" and state["weights"] is None:
         raise ValueError('start "given" needs weights; give them, or start from "seed" or "zeros"')
@@ -80,7 +80,7 @@ def preset(name: str, **changes) -> dict:
     Raises ValueError for another name, or what `complete` raises.
     """
     if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+        raise ValueError(f"there is no preset {_shown(name)}; there are {', '.join(PRESETS)}")
     return changed(complete({**PRESETS[name]["state"], "preset": name}), **changes)
 
 
@@ -211,23 +211,36 @@ def read_csv(path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; points come from a CSV file, or as (x, y)")
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = files.content_of(path, "CSV").decode("utf-8-sig", errors="replace")
     rows = []
-    for number, row in enumerate(csv.reader(text.splitlines()), 1):
+    for number, line in enumerate(text.splitlines(), 1):
+        row = _cells(line)
         if not any(cell.strip() for cell in row) or number == 1 and not any(map(_is_number, row)):
             continue                            # an empty line, or the names of the columns
         try:
             point = [float(cell) for cell in row]
         except ValueError:
             raise ValueError(f"line {number} of {path} must hold three numbers, x1, x2 and a label; "
-                             f"got {','.join(row)!r}") from None
+                             f"got {_shown(','.join(row))}") from None
         if len(point) != 3:
             raise ValueError(f"line {number} of {path} must hold three numbers, x1, x2 and a label; "
                              f"got {len(point)}")
-        rows.append(point)
+        try:
+            rows.append(_point(point))
+        except ValueError as error:
+            raise ValueError(f"line {number} of {path}: {error}") from None
     if not rows:
         raise ValueError(f"{path} holds no points; each line needs x1, x2 and a label of 0 or 1")
+    if len(rows) > COUNTS[1]:
+        raise ValueError(f"{path} holds {len(rows):,} points; up to {COUNTS[1]:,} are allowed")
     return {"name": "own", "points": rows}
+
+
+def _cells(line):
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:                           # a cell longer than csv takes, which is no number
+        return [line]
 
 
 def _is_number(cell):
@@ -240,34 +253,50 @@ def _is_number(cell):
 
 # What a value must be
 
+def _shown(value):
+    """Return a value in a sentence, cut to what can be read at once."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):        # a whole number of thousands of digits, lists in lists in lists
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_finite(given):
+    try:
+        return isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
+    except OverflowError:                       # a whole number beyond 64 bits of float
+        return False
+
+
 def _check_keys(given, known, what):
     if not isinstance(given, dict):
         raise ValueError(f"{what} must be a dict (in JSON, an object), got {type(given).__name__}")
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise ValueError(f"{what} has no {unknown[0]!r}; it has {', '.join(known)}")
+        raise ValueError(f"{what} has no {_shown(unknown[0])}; it has {', '.join(known)}")
 
 
 def _check_choice(key, given, known):
     if not isinstance(given, str) or given not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {given!r}")
+        raise ValueError(f"{key} must be one of {', '.join(known)}, got {_shown(given)}")
 
 
 def _real(key, given, *, above=None, least=None, most=None):
-    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
+    good = _is_finite(given)
     if not (good and (above is None or given > above) and (least is None or given >= least)
             and (most is None or given <= most)):
         span = ("a positive number" if above == 0 else f"a number from {least:g} to {most:g}" if most is not None
                 else f"a number of {least:g} or more" if least is not None else "a finite number")
-        raise ValueError(f"{key} must be {span}, got {given!r}")
+        raise ValueError(f"{key} must be {span}, got {_shown(given)}")
     return float(given)
 
 
 def _whole(key, given, low, high):
-    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
+    good = _is_finite(given)
     if not (good and given == int(given) and low <= given and (high is None or given <= high)):
         span = f"from {low} to {high}" if high is not None else f"of {low} or more"
-        raise ValueError(f"{key} must be a whole number {span}, got {given!r}")
+        raise ValueError(f"{key} must be a whole number {span}, got {_shown(given)}")
     return int(given)
 
 
@@ -290,10 +319,10 @@ def _data(given):
 def _point(given):
     row = _listed("a point", given)
     if len(row) != 3:
-        raise ValueError(f"a point must be [x1, x2, label], got {given!r}")
+        raise ValueError(f"a point must be [x1, x2, label], got {_shown(given)}")
     x1, x2 = (_real("an input of a point", number, least=0, most=1) for number in row[:2])
     if isinstance(row[2], str) or row[2] not in (0, 1):
-        raise ValueError(f"the label of a point must be 0 or 1, got {row[2]!r}")
+        raise ValueError(f"the label of a point must be 0 or 1, got {_shown(row[2])}")
     return [x1, x2, int(row[2])]
 
 
@@ -318,11 +347,11 @@ def _weights(given, hidden):
 def _layer(given, number, units, inputs):
     what = f"layer {number} of the weights"
     if not isinstance(given, dict) or set(given) != {"w", "b"}:
-        raise ValueError(f"{what} must have w and b and nothing else, got {given!r:.60}")
+        raise ValueError(f"{what} must have w and b and nothing else, got {_shown(given)}")
     w, b = [_listed(what, row) for row in _listed(what, given["w"])], _listed(what, given["b"])
     if len(w) != units or len(b) != units or any(len(row) != inputs for row in w):
         raise ValueError(f"{what} must have {units} rows of {inputs} weights, and {units} biases; "
-                         f"got rows of {[len(row) for row in w]} and {len(b)}")
+                         f"got rows of {_shown([len(row) for row in w])} and {len(b)}")
     return {"w": [[_real("a weight", number) for number in row] for row in w],
             "b": [_real("a bias", number) for number in b]}
 
@@ -331,5 +360,5 @@ def _listed(what, given):
     if isinstance(given, np.ndarray):
         return given.tolist()
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-        raise ValueError(f"{what} must be a list, got {given!r:.60}")
+        raise ValueError(f"{what} must be a list, got {_shown(given)}")
     return list(given)

@@ -3,7 +3,7 @@
 A call is what the file was made for, mostly one sample. State is cleared before each call. What a runtime says of a
 file that it cannot run is an answer too.
 """
-import zipfile
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from xorlab.tflite_file import Graph
 
 SAMPLES = 1_000                     # calls that are drawn, if nobody says how many
 MOST_NUMBERS, LEAST_SAMPLES = 2**20, 64         # fewer calls where they are large
-ALLOWED = 2**30                     # numbers of a draw; more would not fit into every computer
+ALLOWED = 2**25                     # numbers of a draw and of what a runtime makes of it; more would not fit everywhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +84,10 @@ def ask(file: File, runtime: str, arrays: tuple | None = None) -> Answer:
     >>> ask(file, "reference", inputs_of(file).arrays).outputs[0].shape
     (65536, 1, 1)
     """
-    arrays = arrays or tuple(np.zeros((1, *port.made), port.dtype) for port in file.inputs)
     try:
-        return Answer(runtime, tuple(session_of(file, runtime).run(*arrays)))
+        session = session_of(file, runtime)             # first: it looks whether there is room for its inputs
+        arrays = arrays or tuple(np.zeros((1, *port.made), port.dtype) for port in file.inputs)
+        return Answer(runtime, tuple(session.run(*arrays)))
     except (ValueError, ImportError) as error:
         if runtime not in runtimes.RUNTIMES:
             raise
@@ -136,29 +137,42 @@ def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int |
     if given is not None:
         if samples is not None or seed is not None:
             raise ValueError("inputs that are given are not drawn; leave samples and seed out, or the inputs")
-        return _given(file, given, quantize)
+        try:
+            return _given(file, given, quantize)
+        except ValueError as error:
+            if not isinstance(given, str | Path) or str(given) in str(error):
+                raise
+            raise ValueError(f"{given}: {error}") from None
     if quantize:
         raise ValueError("only inputs that are given are quantized; leave quantize out")
     if samples is None:
-        every = _every(file.inputs)
+        every = _every(file)
         if every:
             return Inputs(every, f"all {len(every[0]):,} inputs", True)
     return _drawn(file, samples, 0 if seed is None else seed)
 
 
 def _size(port):
-    return int(np.prod(port.made, dtype=np.int64))
+    return math.prod(port.made)
 
 
-def _every(inputs):
+def _every(file):
     """Return arrays of every input there is, None if there are too many."""
+    inputs = file.inputs
     dtypes, sizes = {port.dtype for port in inputs}, [_size(port) for port in inputs]
     (dtype, *others) = dtypes
     if others or dtype.kind not in "iu" or dtype.itemsize * sum(sizes) > 2:
         return None                                     # more than 16 bits are more than 65,536 inputs
+    if 2 ** (8 * dtype.itemsize * sum(sizes)) * _numbers(file) > ALLOWED:
+        return None
     codes = data.code_inputs((sum(sizes),), dtype).codes
     parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1)
     return tuple(np.ascontiguousarray(part).reshape(-1, *port.made) for part, port in zip(parts, inputs, strict=True))
+
+
+def _numbers(file):
+    """Return how many numbers a call takes and makes."""
+    return sum(map(_size, (*file.inputs, *file.outputs)))
 
 
 def _drawn(file, samples, seed):
@@ -166,11 +180,14 @@ def _drawn(file, samples, seed):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)
                                    or number < least):
             raise ValueError(f"{what} must be a whole number from {least}, got {number!r}")
-    numbers = sum(map(_size, file.inputs))
-    count = samples or max(min(SAMPLES, MOST_NUMBERS // numbers), LEAST_SAMPLES)
+    numbers = _numbers(file)
+    count = samples or max(min(SAMPLES, MOST_NUMBERS // sum(map(_size, file.inputs))), LEAST_SAMPLES)
+    if numbers > ALLOWED:
+        raise ValueError(f"{file.path}: its inputs and outputs are {numbers:,} numbers a call; at most {ALLOWED:,} "
+                         "can be kept")
     if count * numbers > ALLOWED:
-        raise ValueError(f"{count:,} samples of {numbers:,} numbers each are too many to keep; draw at most "
-                         f"{ALLOWED // numbers:,}")
+        raise ValueError(f"{file.path}: {count:,} samples of {numbers:,} numbers each, inputs and outputs, are too "
+                         f"many to keep; draw at most {ALLOWED // numbers:,}")
     arrays, kinds = [], {}
     for position, port in enumerate(file.inputs):
         rng = np.random.default_rng([seed, position])
@@ -273,14 +290,9 @@ def _loaded(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file with inputs at {path}; make one with numpy.save or numpy.savez")
     try:
-        if zipfile.is_zipfile(path):
-            files.check_archive(path)
-        content = np.load(path, allow_pickle=False)
-        return {key: content[key] for key in content.files} if hasattr(content, "files") else content
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} holds no arrays that NumPy can read without running code ({reason}); make one with "
-                         "numpy.save or numpy.savez") from None
+        return files.read_arrays(path, "inputs")
+    except ValueError as error:
+        raise ValueError(f"{error}; make one with numpy.save or numpy.savez") from None
 
 
 def _checked(port, x, file, quantize):

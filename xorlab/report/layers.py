@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from xorlab import export, files, ports
+from xorlab.predictors import onnx_session
 from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
 from xorlab.report.inner import Inner, made_by_operators, pieces
@@ -23,6 +24,9 @@ from xorlab.tables import Table
 
 CORRELATED, GAIN = 0.9, 4
 MOST_SETTINGS = 16 << 20             # bytes, of what says which layers a .keras file has
+FLOATS_OF_ONNX = ("tensor(float)", "tensor(double)", "tensor(float16)")
+NO_LENGTHS = ("seed", "shared_object_id")
+LONGEST = 2**20                     # of an axis in a .keras file whose weights do not show that it is as long
 TWICE = 10 * math.log10(4)          # dB that are lost where the error is twice as large
 CARRIERS = ("DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE")    # give the numbers that they take
 ENDING_BELOW_1 = ("LOGISTIC", "SOFTMAX")
@@ -159,7 +163,7 @@ def layers(path, float_model, inputs=None, *, samples: int | None = None, seed: 
     if len(file.inputs) != 1:
         raise ValueError(f"{file.path} has {len(file.inputs)} inputs, and layers can be compared for one")
     given, real, entries = _both_inputs(file, inputs, samples, seed)
-    model = _opened(Path(float_model), file.inputs[0].made, runtime)
+    model = _opened(Path(float_model), file, runtime)
     inner = Inner(file, runtime)
     tally = _Tally(file)
     for piece in progress(list(pieces(file.graph, len(real))), "layers"):
@@ -209,125 +213,129 @@ def _taking_floats(file):
 
 # the float model
 
-def _opened(path, shape, runtime):
+def _opened(path, quantized, runtime):
     kinds = {".tflite": _FloatTflite, ".onnx": _Onnx, ".keras": _Keras}
     if path.suffix.lower() not in kinds:
         raise ValueError(f"the float model must be a {', '.join(list(kinds)[:-1])} or .keras file, got {path}")
-    return kinds[path.suffix.lower()](files.existing_file(path, path.suffix[1:]), shape, runtime)
+    return kinds[path.suffix.lower()](files.existing_file(path, path.suffix[1:]), quantized, runtime)
 
 
-def _refuse_shape(path, takes, shape):
+def _refuse_shape(path, takes, quantized):
     raise ValueError(f"{path} takes inputs of shape {tuple('any' if n is None else n for n in takes)} and the "
-                     f"quantized file {shape}; give the model that it was made from")
+                     f"quantized file {quantized.path} {quantized.inputs[0].made}; give the model that it was made "
+                     "from")
 
 
 class _FloatTflite:
-    def __init__(self, path, shape, runtime):
+    def __init__(self, path, quantized, runtime):
         file = File.read(path)
         self.path, (entry, *others) = path, file.inputs or [None]
         if entry is None or others or entry.dtype is None or entry.dtype.kind != "f":
             raise ValueError(f"{path} is no float model: its input {entry} must be one of real numbers")
-        if entry.made != shape:
-            _refuse_shape(path, entry.made, shape)
-        self._tensors, self._inner = file.graph.tensors, Inner(file, runtime)
+        if entry.made != quantized.inputs[0].made:
+            _refuse_shape(path, entry.made, quantized)
+        self._tensors, self._inner, self._dtype = file.graph.tensors, Inner(file, runtime), entry.dtype
 
     def run(self, x):
-        return [(self._tensors[i].name, made) for i, made in self._inner.run([x]).items() if made.dtype.kind == "f"]
+        made = self._inner.run([x.astype(self._dtype, copy=False)])
+        return [(self._tensors[i].name, numbers) for i, numbers in made.items() if numbers.dtype.kind == "f"]
 
 
 class _Onnx:
-    def __init__(self, path, shape, _):
+    def __init__(self, path, quantized, _):
         import onnx
-        import onnxruntime
 
+        self.path = path
         export.check_alone(path)
-        self.path, quietly = path, onnxruntime.SessionOptions()
-        quietly.intra_op_num_threads, quietly.log_severity_level = 1, 4
-        try:
+        with files.reading(path, "a model that ONNX Runtime can run"):
             model = onnx.load(path, load_external_data=False)
             there = {end.name for end in model.graph.output}
             model.graph.output.extend(onnx.ValueInfoProto(name=name) for node in model.graph.node
                                       for name in node.output if name and name not in there)
-            self._session = onnxruntime.InferenceSession(model.SerializeToString(), quietly,
-                                                         providers=["CPUExecutionProvider"])
-        except Exception as error:                      # neither has a public base class for its errors
-            raise _cannot(path, "ONNX Runtime", error) from None
-        made = [name for node in model.graph.node for name in node.output if name]
-        kinds = {end.name: end.type for end in self._session.get_outputs()}
-        self._names = [name for name in made if kinds[name] in ("tensor(float)", "tensor(double)", "tensor(float16)")]
-        if len(self._session.get_inputs()) != 1:
-            raise ValueError(f"{path} has {len(self._session.get_inputs())} inputs, and layers can be compared for one")
-        self._entry = self._session.get_inputs()[0]
-        if self._entry.type != "tensor(float)":
-            raise ValueError(f"{path}: input {self._entry.name} takes {self._entry.type}, and must take tensor(float)")
-        takes = tuple(n if isinstance(n, int) else None for n in self._entry.shape)
+            made = [name for node in model.graph.node for name in node.output if name]
+            content = model.SerializeToString()
+        self._session = onnx_session(content, path)
+        with files.reading(path, "a model that ONNX Runtime can run"):      # a name may be no text
+            kinds = {end.name: end.type for end in self._session.get_outputs()}
+            entries = [(end.name, end.type, end.shape) for end in self._session.get_inputs()]
+        self._names = [name for name in made if kinds.get(name) in FLOATS_OF_ONNX]
+        if len(entries) != 1:
+            raise ValueError(f"{path} has {len(entries)} inputs, and layers can be compared for one")
+        ((self._entry, kind, takes),) = entries
+        if kind != "tensor(float)":
+            raise ValueError(f"{path}: input {self._entry} takes {kind}, and must take tensor(float)")
+        takes = tuple(n if isinstance(n, int) else None for n in takes)
+        shape = quantized.inputs[0].made
         self._turned = not _fits(takes, shape) and len(shape) == 4 and _fits(takes, [shape[i] for i in (0, 3, 1, 2)])
         if not self._turned and not _fits(takes, shape):
-            _refuse_shape(path, takes, shape)
+            _refuse_shape(path, takes, quantized)
 
     def run(self, x):
         if self._turned:
             x = np.ascontiguousarray(x.transpose(0, 1, 4, 2, 3))
-        try:
-            calls = [self._session.run(self._names, {self._entry.name: call}) for call in x]
-        except Exception as error:
-            raise _cannot(self.path, "ONNX Runtime", error) from None
+        with files.reading(self.path, "a model that ONNX Runtime can run"):
+            calls = [self._session.run(self._names, {self._entry: call}) for call in x]
         made = [np.stack(one) for one in zip(*calls, strict=True)]
         return [(name, one.transpose(0, 1, 3, 4, 2) if self._turned and one.ndim == 5 else one)
                 for name, one in zip(self._names, made, strict=True)]
 
 
-def _check_keras(path):
-    """Raise ValueError for a .keras file that is more than layers and weights, whatever Keras is told to let pass."""
-    files.check_archive(path)
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("config.json").file_size > MOST_SETTINGS:
-            raise ValueError("its config.json is too large")
-        settings = json.loads(archive.read("config.json"))
-    if _has_lambda(settings):
-        raise ValueError("it has a Lambda layer, which is a program and not weights; make it of Keras' own layers")
-
-
-def _has_lambda(settings):
-    if isinstance(settings, list):
-        return any(map(_has_lambda, settings))
-    return isinstance(settings, dict) and (settings.get("class_name") in ("Lambda", "__lambda__")
-                                           or any(map(_has_lambda, settings.values())))
-
-
 class _Keras:
-    def __init__(self, path, shape, _):
+    def __init__(self, path, quantized, _):
         refusal = None
         with quiet():               # which prints what it held back if an error leaves it
             import keras
 
             try:
-                _check_keras(path)
-                model = keras.models.load_model(path, compile=False, safe_mode=True)
-                ends = [(layer.name, end) for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)
-                        for end in keras.tree.flatten(layer.output) if "float" in end.dtype]
-                takes = [tuple(one.shape) for one in model.inputs]
-                self._model = keras.Model(model.inputs, [end for _, end in ends])
-            except Exception as error:                  # a damaged file raises what its parts raise
-                refusal = _cannot(path, "Keras", error)
+                with files.reading(path, "a model that Keras can run"):
+                    _check_keras(path)
+                    model = keras.models.load_model(path, compile=False, safe_mode=True)
+                    ends = [(layer.name, end) for layer in model.layers
+                            if not isinstance(layer, keras.layers.InputLayer)
+                            for end in keras.tree.flatten(layer.output) if "float" in end.dtype]
+                    takes = [tuple(one.shape) for one in model.inputs]
+                    self._model = keras.Model(model.inputs, [end for _, end in ends])
+            except ValueError as error:
+                refusal = error
         if refusal:
             raise refusal
         if len(takes) != 1:
             raise ValueError(f"{path} has {len(takes)} inputs, and layers can be compared for one")
-        if not _fits(takes[0], shape):
-            _refuse_shape(path, takes[0], shape)
+        if not _fits(takes[0], quantized.inputs[0].made):
+            _refuse_shape(path, takes[0], quantized)
         self.path, self._names = path, [name for name, _ in ends]
 
     def run(self, x):
-        with quiet():
+        with quiet(), files.reading(self.path, "a model that Keras can run"):
             made = self._model.predict_on_batch(x.reshape(-1, *x.shape[2:]))
         made = made if isinstance(made, list) else [made]
         return [(name, np.asarray(one).reshape(*x.shape[:2], *one.shape[1:]))
                 for name, one in zip(self._names, made, strict=True)]
 
 
-def _cannot(path, who, error):
-    return ValueError(f"{path} is not a model that {who} can run: {(str(error).splitlines() or [type(error)])[0]}")
+def _check_keras(path):
+    """Raise ValueError for a .keras file that is more than layers and weights, whatever Keras is told to let pass.
+
+    So is one whose layers are larger than its weights: Keras makes them before it looks.
+    """
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+        if sum(sizes.values()) > max(files.MOST_UNPACKED, 2 * path.stat().st_size):
+            raise ValueError(f"it claims to hold more than {files.MOST_UNPACKED:,} bytes")
+        if sizes["config.json"] > MOST_SETTINGS:
+            raise ValueError("its config.json is too large")
+        given = [("", json.loads(archive.read("config.json")))]
+    most = max(LONGEST, sizes.get("model.weights.h5", 0) // 4)
+    while given:
+        key, value = given.pop()
+        if isinstance(value, dict):
+            if value.get("class_name") in ("Lambda", "__lambda__"):
+                raise ValueError("it has a Lambda layer, which is a program and not weights; use Keras' own layers")
+            given += value.items()
+        elif isinstance(value, list):
+            given += [(key, one) for one in value]
+        elif isinstance(value, int | float) and key not in NO_LENGTHS and not abs(value) <= most:
+            raise ValueError(f"its {key} is {value:g}, and its weights are {sizes.get('model.weights.h5', 0):,} bytes")
 
 
 def _fits(takes, shape):
