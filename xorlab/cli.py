@@ -6,9 +6,16 @@ from pathlib import Path
 from xorlab.streams import quiet
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, without the usage, which `--help` shows."""
+
+    def error(self, message):
+        self.exit(2, f"xorlab: {' '.join(message.splitlines())}; {self.prog} --help shows what there is\n")
+
+
 def main(arguments=None):
     """Run the command line and return its exit status: 0 all well, 1 a negative verdict, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
+    parser = _Parser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
     _add_errors(commands)
@@ -22,7 +29,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"xorlab: {error}", file=sys.stderr)
         return 2
     except FloatingPointError as error:         # a training that runs away is an outcome

@@ -15,11 +15,13 @@ def replacing(path):
     what stood at `path` before is untouched and nothing is left behind.
     Raises OSError, in one sentence, if the folder of `path` cannot be made or written to.
     """
-    path = Path(path)
+    path = Path(checked_path("path", path))
     workspace = _workspace_beside(path)
     try:
         made = workspace / path.name
         yield made
+        if path.is_dir() and not made.is_dir():
+            raise IsADirectoryError(f"cannot write {in_one_line(path)}: it is a folder; choose the name of a file")
         if made.is_dir() and path.exists():
             path.rename(workspace / "replaced")          # a folder cannot be renamed over a full one
         os.replace(made, path)
@@ -36,23 +38,41 @@ def _workspace_beside(path):
         raise _cannot_write(path, error) from None
 
 
+def checked_path(name, value):
+    """Return a path, a text or a pathlib.Path.  Raises TypeError for anything else, ValueError for an empty text."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name} must be a path, a text or a pathlib.Path, got {type(value).__name__}")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise ValueError(f"{name} must name a file or a folder, got {os.fspath(value)!r:.60}")
+    return value
+
+
+def in_one_line(path):
+    """Return a path as a sentence shows it: a name may hold line breaks."""
+    return " ".join(str(path).splitlines())
+
+
 def make_folder(path):
     """Make a folder and its parents unless it is there.  Raises OSError, in one sentence, if that fails."""
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        Path(checked_path("the folder", path)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from None
 
 
 def _cannot_write(path, error):
-    return type(error)(f"cannot write {path}: {error.strerror or error}; choose a folder you may write to")
+    return type(error)(f"cannot write {in_one_line(path)}: {error.strerror or error}; choose a folder you may write to")
 
 
 def existing_file(path, kind):
     """Return `path` as a Path, or raise FileNotFoundError that names the `kind` of file expected there."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no {kind} file at {path}; check the path, or export the model first")
+    path = Path(checked_path(f"the {kind} file", path))
+    try:
+        there = path.is_file()
+    except OSError:                                     # a name longer than a file can have
+        there = False
+    if not there:
+        raise FileNotFoundError(f"no {kind} file at {in_one_line(path)}; check the path, or export the model first")
     return path
 
 

@@ -5,14 +5,13 @@ a page's numbers, the same 64 bits, and survive JSON. `weights` is None as long 
 """
 import csv
 import json
-import math
 import numbers
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xorlab import data
+from xorlab import arguments, data, files
 from xorlab.playground import clouds
 
 DATA = (*clouds.CORNERS, *clouds.CLOUDS, "own")
@@ -24,6 +23,7 @@ PER = ("layer", "unit")
 RULES = ("tflm", "ruy", "single", "reference", "xnnpack")
 LAYERS, UNITS, BITS = 3, 8, (2, 8)              # at most so many hidden layers and units in each
 COUNTS = (4, 2000)                              # of a cloud's points
+LARGEST = 1.7e308                               # about the largest number of 64 bits
 SEEDS = 2**32 - 1                               # PyTorch's generator looks at 32 bits
 
 OF_START = {"hidden", "activation", "seed", "start"}        # what the first weights depend on
@@ -76,8 +76,8 @@ def preset(name: str, **changes) -> dict:
 
     Raises ValueError for another name, or what `complete` raises.
     """
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"there is no preset {arguments.shown(name)}; there are {', '.join(PRESETS)}")
     return changed(complete({**PRESETS[name]["state"], "preset": name}), **changes)
 
 
@@ -193,7 +193,7 @@ def own_points(x, y) -> dict:
 
     Raises ValueError, in one sentence, for others.
     """
-    x, y = np.asarray(x, dtype=object), np.asarray(y, dtype=object)
+    x, y = (arguments.numbers_in("points", given).astype(object) for given in (x, y))
     if x.ndim != 2 or x.shape[1] != 2 or y.shape not in ((len(x),), (len(x), 1)):
         raise ValueError(f"points need two inputs and a label each, x of shape (n, 2) and y of shape (n,); "
                          f"got {x.shape} and {y.shape}")
@@ -205,9 +205,13 @@ def read_csv(path) -> dict:
 
     Raises FileNotFoundError, or ValueError naming the line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; points come from a CSV file, or as (x, y)")
+    path = Path(files.checked_path("points", path))
+    try:
+        there = path.is_file()
+    except OSError:                             # a name longer than a file can have
+        there = False
+    if not there:
+        raise FileNotFoundError(f"there is no file {files.in_one_line(path)}; points come from a CSV file or as (x, y)")
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     rows = []
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
@@ -246,22 +250,21 @@ def _check_keys(given, known, what):
 
 
 def _check_choice(key, given, known):
-    if not isinstance(given, str) or given not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {given!r}")
+    arguments.one_of(key, given, known)
 
 
 def _real(key, given, *, above=None, least=None, most=None):
-    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
+    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and -LARGEST <= given <= LARGEST
     if not (good and (above is None or given > above) and (least is None or given >= least)
             and (most is None or given <= most)):
         span = ("a positive number" if above == 0 else f"a number from {least:g} to {most:g}" if most is not None
                 else f"a number of {least:g} or more" if least is not None else "a finite number")
-        raise ValueError(f"{key} must be {span}, got {given!r}")
+        raise ValueError(f"{key} must be {span}, got {arguments.shown(given)}")
     return float(given)
 
 
 def _whole(key, given, low, high):
-    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
+    good = isinstance(given, numbers.Real) and not isinstance(given, bool) and -LARGEST <= given <= LARGEST
     if not (good and given == int(given) and low <= given and (high is None or given <= high)):
         span = f"from {low} to {high}" if high is not None else f"of {low} or more"
         raise ValueError(f"{key} must be a whole number {span}, got {given!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import files, ports
+from xorlab import files, ports, runtimes
 from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
 from xorlab.report.inner import Inner, made_by_operators, pieces
@@ -152,11 +152,12 @@ def layers(path, float_model, inputs=None, *, samples: int | None = None, seed: 
     >>> made.worst.kind, made.outputs[0].partner
     ('FULLY_CONNECTED', 'output')
     """
-    file = File.read(path)
+    runtimes.require(runtime)
+    file, float_model = File.read(path), Path(files.checked_path("the float model", float_model))
     if len(file.inputs) != 1:
         raise ValueError(f"{file.path} has {len(file.inputs)} inputs, and layers can be compared for one")
     given, real, entries = _both_inputs(file, inputs, samples, seed)
-    model = _opened(Path(float_model), file.inputs[0].made, runtime)
+    model = _opened(float_model, file.inputs[0].made, runtime)
     inner = Inner(file, runtime)
     tally = _Tally(file)
     for piece in progress(list(pieces(file.graph, len(real))), "layers"):
