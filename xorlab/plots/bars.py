@@ -211,7 +211,7 @@ def confusion(labels, predicted, ax=None, *, names=None, title="Confusion matrix
     names = range(taken.max(initial=-1) + 1) if names is None else names
     if not len(taken) or taken.min() < 0 or taken.max() >= len(names):
         raise ValueError(f"classes must lie between 0 and {len(names) - 1}, and there must be some; got "
-                         f"{f'{taken.min()} to {taken.max()}' if len(taken) else 'none'}")
+                         f"{taken if len(taken) <= 10 else f'{taken.min()} to {taken.max()}'}")
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (labels, predicted), 1)
     ax = table(counts, names, names, canvas(HALF, 480)[1] if ax is None else ax, title=title,
