@@ -1,10 +1,10 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-streams, files, installed, processes, tables, look, editions, data, tflite_format, tflite_file, tflite_bytes,
-runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races, qat, training,
-zoo, export, photos, predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report, exercises,
-playground, widgets, environment, cli.
+streams, files, installed, processes, arguments, tables, look, editions, data, tflite_format, tflite_file,
+tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races,
+qat, training, zoo, export, photos, predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report,
+exercises, playground, widgets, environment, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import importlib.util

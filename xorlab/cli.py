@@ -7,9 +7,16 @@ from pathlib import Path
 from xorlab.streams import ended, printable, quiet
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, without the usage, which `--help` shows."""
+
+    def error(self, message):
+        self.exit(2, f"xorlab: {' '.join(message.splitlines())}; {self.prog} --help shows what there is\n")
+
+
 def main(arguments=None):
     """Run the command line and return its exit status: 0 all well, 1 a negative verdict, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
+    parser = _Parser(prog="xorlab", description="XOR, from four points to an int8 decision surface.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
     _add_errors(commands)
@@ -24,7 +31,8 @@ def main(arguments=None):
     lessons.add_argument("folder", metavar="DIR", type=Path, help="where to; what stands there already stays as it is")
     lessons.set_defaults(run=_lessons)
     options = parser.parse_args(arguments)
-    return ended(lambda: _outcome(options), name="xorlab", errors=(OSError, ValueError, ImportError), status=2)
+    refused = (OSError, ValueError, TypeError, ImportError)
+    return ended(lambda: _outcome(options), name="xorlab", errors=refused, status=2)
 
 
 def _outcome(options):

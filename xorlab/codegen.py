@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files, ports, tflite_file
+from xorlab import arguments, data, files, ports, tflite_file
 from xorlab.integer.chain import chain_of
 from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.kernels.scaling import in_32_bits
@@ -31,6 +31,7 @@ RESERVED = {                # keywords of C23 and C++20, and main
     "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using", "virtual", "void", "volatile",
     "wchar_t", "while", "xor", "xor_eq",
 }
+LONGEST_NAME = 63           # letters of a name that every C compiler tells apart
 OWN_NAMES = r"(weights|biases|table)_\d+|u?int(ptr|max|(_fast|_least)?\d+)_t|U?INT\w*_(C|MIN|MAX)"
 ESP32 = Path(__file__).parent / "esp32"         # the example's files, with @NAME@ where a net's numbers go
 
@@ -71,6 +72,11 @@ class Sums:
     factor: int = 1
     bias: int = 0
 
+    def __post_init__(self):
+        low, high = (arguments.whole(name, getattr(self, name), -(2**62), 2**62) for name in ("low", "high"))
+        if low > high:
+            raise ValueError(f"the accumulators go from a lowest to a highest, got {low} to {high}")
+
     def of(self, acc):
         return self.factor * acc + self.bias
 
@@ -87,6 +93,8 @@ def exact_scaling(scale):
     and one shift, but the second rounding makes the constant smaller below zero than above.
     """
     multiplier, shift = quantize_multiplier(scale)
+    if shift > 31:
+        raise ValueError(f"scale must be below 2**31, or its product does not fit into 64 bits; got {scale:.3g}")
     if shift >= 0:
         return Scaling(multiplier << shift, 1 << 30, 1 << 30, 31)
     half = 1 << (30 - shift)
@@ -104,6 +112,11 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
     >>> short_scalings(1 / 137, [Sums(0, 35_000)], 0, 255)[0].steps(np.array([67, 68]))
     array([0, 1])
     """
+    units = arguments.several("units", units, "codegen.Sums", Sums)
+    if not units:
+        raise ValueError("there must be at least one unit, got none")
+    floor, ceiling, zero_point = (arguments.whole(name, value, *INT32) for name, value in (
+        ("floor", floor), ("ceiling", ceiling), ("zero_point", zero_point)))
     if max(unit.high - unit.low for unit in units) > 1 << 22:
         return None
     exact = exact_scaling(scale)
@@ -124,7 +137,10 @@ def short_scalings(scale: float, units: list, floor: int, ceiling: int, zero_poi
 
 def short_scaling(scale, accumulators, floor, ceiling):
     """Return one unit's shortest Scaling, or the exact one: a name of version 0.1 that goes with version 0.3."""
-    return (short_scalings(scale, [Sums(*accumulators)], floor, ceiling) or [exact_scaling(scale)])[0]
+    ends = arguments.several("accumulators", accumulators, "two whole numbers, the lowest and the highest")
+    if len(ends) != 2:
+        raise ValueError(f"accumulators must be the lowest and the highest sum, got {arguments.shown(accumulators)}")
+    return (short_scalings(scale, [Sums(*ends)], floor, ceiling) or [exact_scaling(scale)])[0]
 
 
 def _bounds(exact, unit, floor, ceiling, zero_point):
@@ -198,7 +214,7 @@ def write_c(net, directory, name="xor_net"):
         raise ValueError(f"C code follows the rule {' or '.join(C_RULES)}, the net has {net.rule!r}; "
                          "take net.under('tflm')")
     _check_name(name)
-    directory = Path(directory)
+    directory = Path(files.checked_path("directory", directory))
     files.make_folder(directory)
     header, source = directory / f"{name}.h", directory / f"{name}.c"
     for path, text in ((header, _header(net, name)), (source, _source(net, name))):
@@ -486,7 +502,7 @@ def write_weights_header(net, path):
     if any(len(layer.weight_scales) > 1 for layer in net.steps[:2]):
         raise ValueError("TinyMind's XOR program takes one weight scale a layer, this net has one a unit; "
                          "make the net with IntegerMLP.from_torch")
-    path = Path(path)
+    path = Path(files.checked_path("path", path))
     with files.replacing(path) as made:
         made.write_text(_weights_header(net), encoding="ascii")
     return path
@@ -553,7 +569,7 @@ def write_tflite_array(tflite_path, path, name="model_tflite"):
                      for at in range(0, len(content), 16))
     with files.replacing(path) as made:
         made.write_text(f"""\
-/* {Path(tflite_path).name}, {len(content):,} bytes. Made by xorlab.codegen.write_tflite_array. */
+/* {_in_a_comment(Path(tflite_path).name)}, {len(content):,} bytes. Made by xorlab.codegen.write_tflite_array. */
 #ifdef __cplusplus
 extern "C" {{
 extern const unsigned char {name}[];
@@ -583,16 +599,19 @@ def write_esp32(net, directory, tflite_path=None):
     Raises ValueError for another shape, a net that gets a corner wrong, or a file with other ends than the net or
     that TFLite Micro refuses; FileExistsError for another folder.  Returns the directory.
     """
+    directory = Path(files.checked_path("directory", directory))
+    if tflite_path is not None:
+        files.existing_file(tflite_path, "TFLite")
     files.check_folder(directory)
     net = chain_of(net)
     values = _esp32_values(net)
-    if tflite_path:
+    if tflite_path is not None:
         values |= _micro_values(net, tflite_path)
     with files.replacing_folder(directory) as made:
         shutil.copytree(ESP32, made, ignore=None if tflite_path else shutil.ignore_patterns("tflite_micro"),
                         dirs_exist_ok=True)
         write_c(net, made / "components" / "xor_net")
-        if tflite_path:
+        if tflite_path is not None:
             model = made / "tflite_micro" / "main" / "model.c"
             write_tflite_array(tflite_path, model)
         for path in made.rglob("*.c*"):
@@ -600,7 +619,7 @@ def write_esp32(net, directory, tflite_path=None):
             for key, value in values.items():
                 text = text.replace(f"@{key}@", str(value))
             path.write_text(text)
-    return Path(directory)
+    return directory
 
 
 def _esp32_values(net):
@@ -635,7 +654,15 @@ def _micro_values(net, path):
             "OPERATORS": "\n".join(f"    operators.Add{name.title().replace('_', '')}();" for name in names)}
 
 
+def _in_a_comment(name):
+    """Return a file's name as a C comment can hold it: ASCII, one line, and no end of the comment."""
+    plain = name.encode("ascii", "backslashreplace").decode()
+    return " ".join(plain.splitlines()).replace("*/", "* /").replace("/*", "/ *").replace("??/", "? ? /")
+
+
 def _check_name(name):
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in RESERVED or re.fullmatch(OWN_NAMES, name):
+    arguments.text("name", name)
+    free = name not in RESERVED and not re.fullmatch(OWN_NAMES, name) and len(name) <= LONGEST_NAME
+    if not (free and re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)):
         raise ValueError(f"name must be a C identifier, free in C and C++: letters, digits and _, first a letter, no "
-                         f"keyword and none of the code's own names; got {name!r}")
+                         f"keyword and none of the code's own names; got {arguments.shown(name)}")

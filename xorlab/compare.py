@@ -1,5 +1,4 @@
 """Comparison: how far apart two predictors are, how often they agree, what they weigh and how long they take."""
-import numbers
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -7,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import arguments, data, files
+from xorlab.integer import IntegerMLP
 from xorlab.integer.operators import FullyConnected, Logistic, Relu
 from xorlab.predictors import QuantizedPredictor, answers, name_of
 from xorlab.tables import Table, Tabular
+
+MOST_CALLS = 10_000_000         # that are timed: beyond them a slip costs a day
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +59,7 @@ def errors(reference, candidate, x, tolerance=0.01):
     x : (n, ...) points.  tolerance : largest |difference| that counts as close, in units of the output (>= 0).
     Both may answer (n,) or (n, classes). Raises ValueError if they do not answer in the same shape.
     """
-    check_tolerance(tolerance)
+    tolerance = check_tolerance(tolerance)
     quantized = [p for p in (reference, candidate) if isinstance(p, QuantizedPredictor)]
     notes = data.point_notes(x) if quantized else []
     x = data.points(x)
@@ -80,9 +82,8 @@ def errors(reference, candidate, x, tolerance=0.01):
 
 
 def check_tolerance(tolerance):
-    """Raise ValueError unless the tolerance is a number of 0 or more."""
-    if not (isinstance(tolerance, numbers.Real) and np.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance must be a number of 0 or more, got {tolerance!r}")
+    """Return a tolerance as a float.  Raises ValueError unless it is a number of 0 or more."""
+    return arguments.real("tolerance", tolerance, least=0)
 
 
 def _same_shape(a, b, first, second):
@@ -96,12 +97,18 @@ def other_classes(first, second) -> dict[str, int]:
 
     first, second : as `classes` takes them.  Returns other_class, ties and by_tie as an ErrorReport has them.
     """
+    first, second = _one_row_each(first), _one_row_each(second)
+    if first.shape != second.shape:
+        raise ValueError(f"two sets of answers must have one shape, got {first.shape} and {second.shape}")
     other, tied = classes(first) != classes(second), ties(first) | ties(second)
     return {"other_class": int(other.sum()), "ties": int(tied.sum()), "by_tie": int((other & tied).sum())}
 
 
 def tie_notes(dimensions: int, other_class: int, ties: int, by_tie: int) -> list[str]:
     """Return a sentence on ties, where some classes differ.  dimensions : 1 for answers of one number, else 2."""
+    dimensions = arguments.whole("dimensions", dimensions, 1, 2)
+    other_class, ties, by_tie = (arguments.whole(name, count, 0) for name, count in (
+        ("other_class", other_class), ("ties", ties), ("by_tie", by_tie)))
     if not (ties and other_class):
         return []
     tie = "is exactly 0.5" if dimensions == 1 else "has two equal largest values"
@@ -177,6 +184,9 @@ def answered_otherwise(first, second) -> np.ndarray:
     >>> answered_otherwise(np.int8([[1, 2], [3, 4]]), np.int8([[1, 2], [3, 5]]))
     array([False,  True])
     """
+    first, second = (arguments.numbers_in("answers", given, kinds="fiubc", finite=False) for given in (first, second))
+    if first.shape != second.shape or not first.ndim:
+        raise ValueError(f"two answers must have one shape (n, ...), got {first.shape} and {second.shape}")
     other = (first != second) & ((first == first) | (second == second))
     return other.reshape(len(other), -1).any(axis=1)
 
@@ -198,7 +208,7 @@ def _inputs(q, sample, dtype):
     if q is None:
         inputs = data.code_inputs(sample, dtype)
         return inputs.codes, inputs.words
-    q = np.asarray(q)
+    q = arguments.numbers_in("codes", q, kinds="iu")
     if not q.size:
         raise ValueError(f"there must be at least one input to compare, got codes of shape {q.shape}")
     return q, f"{len(q):,} given" if q.ndim else ""
@@ -210,6 +220,8 @@ def origins(a, b, q=None):
     a, b : the same net under two rules.  q : input codes; None means those that `agreement` takes then.
     Raises ValueError if the nets do not have the same operators with the same scales.
     """
+    for net in (a, b):
+        arguments.instance("a net", net, IntegerMLP, "an IntegerMLP")
     if [type(step) for step in a.steps] != [type(step) for step in b.steps]:
         raise ValueError("origins compares one net under two rules; these two nets have different operators")
     if a.input != b.input or any(x.output != y.output for x, y in zip(a.steps, b.steps, strict=True)):
@@ -248,6 +260,7 @@ def error_sources(model, net, x=None) -> ErrorSources:
     """
     from xorlab.models import layers_of
 
+    arguments.instance("net", net, IntegerMLP, "the IntegerMLP of the model")
     x = data.points(data.grid() if x is None else x, net.width)
     layers = [(linear.weight.detach().double().numpy(), linear.bias.detach().double().numpy(), activation)
               for linear, activation in layers_of(model)]
@@ -337,7 +350,7 @@ def ties(outputs):
 
 
 def _one_row_each(outputs):
-    outputs = np.asarray(outputs)
+    outputs = arguments.numbers_in("answers", outputs)
     if outputs.ndim not in (1, 2) or (outputs.ndim == 2 and not outputs.shape[1]):
         raise ValueError(f"answers must have shape (n,) or (n, classes), got {outputs.shape}")
     return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
@@ -345,6 +358,9 @@ def _one_row_each(outputs):
 
 def right(outputs, labels):
     """Return which answers name the class of their label, bool (n,); a tie names none."""
+    outputs, labels = _one_row_each(outputs), arguments.numbers_in("labels", labels)
+    if labels.shape != (len(outputs),):
+        raise ValueError(f"labels must have shape ({len(outputs)},), one a point, got {labels.shape}")
     return (classes(outputs) == labels) & ~ties(outputs)
 
 
@@ -359,6 +375,7 @@ def corners_right(predictor):
 
 def two_classes(predictor, x):
     """Return `answers(predictor, x)` of a predictor for two classes: float32 (n,) or (n, 2)."""
+    x = data.points(x)
     out = answers(predictor, x)
     if out.ndim == 2 and out.shape[1] != 2:
         raise ValueError(f"{name_of(predictor)} returned shape {out.shape} for {len(x)} points; it must return "
@@ -381,7 +398,7 @@ def probability_of_one(outputs):
     outputs = _one_row_each(outputs)
     if outputs.ndim == 1:
         return outputs, "output"
-    if outputs.shape[1] != 2:
+    if outputs.shape[1] != 2 or not len(outputs):
         raise ValueError(f"only two classes have one probability of class 1, got outputs of shape {outputs.shape}")
     # int8 probabilities are multiples of 1/256 up to 255/256, so a pair may miss a sum of 1 by 1/256
     if outputs.min() >= 0 and outputs.max() <= 1 and np.abs(outputs.sum(axis=1) - 1).max() < 1.5 / 256:
@@ -395,7 +412,8 @@ def sizes(paths):
 
     Files of the same name in several folders keep their folders.
     """
-    paths = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    paths = [paths] if isinstance(paths, (str, Path)) else arguments.several("paths", paths, "paths", (str, Path))
+    paths = [Path(files.checked_path("paths", path)) for path in paths]
     same = Counter(path.name for path in paths)
     return {path.name if same[path.name] == 1 else str(path): files.existing_file(path, "model").stat().st_size
             for path in paths}
@@ -412,8 +430,8 @@ class Timing(Tabular):
 
     def per(self, n):
         """Return the time per inference of a call that makes n (> 0) of them."""
-        if not n > 0:
-            raise ValueError(f"a call makes at least one inference, got {n}")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 2**53:
+            raise ValueError(f"a call makes at least one inference, got {arguments.shown(n)}")
         return Timing(self.name, self.median / n, self.low / n, self.high / n, self.repeats)
 
     def table(self):
@@ -428,9 +446,10 @@ def times(call, argument, *, repeats=200, warmup=20, name=None):
     than the quantization around it, pass p.codes with inputs quantized beforehand.
     repeats : calls that are counted (> 0).  warmup : calls before them (>= 0).
     """
-    for what, count, least in (("repeats", repeats, 1), ("warmup", warmup, 0)):
-        if not (isinstance(count, (int, np.integer)) and count >= least):
-            raise ValueError(f"{what} must be a whole number of {least} or more, got {count!r}")
+    repeats = arguments.whole("repeats", repeats, 1, MOST_CALLS)
+    warmup = arguments.whole("warmup", warmup, 0, MOST_CALLS)
+    if name is not None:
+        arguments.text("name", name)
     if not callable(call):
         raise TypeError(f"times needs a function to call, got {type(call).__name__}")
     for _ in range(warmup):
@@ -446,6 +465,7 @@ def times(call, argument, *, repeats=200, warmup=20, name=None):
 
 def seconds(value):
     """Write a time with the unit that suits it: 1.5e-05 -> "15.0 us"."""
+    value = arguments.real("a time", value, least=0)
     for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
         if value >= size:
             return f"{value / size:.3g} {unit}"

@@ -2,6 +2,7 @@
 import ctypes
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab.files import existing_file, own_folder
+from xorlab import arguments
+from xorlab.files import checked_path, existing_file, own_folder
 from xorlab.streams import progress
 
+MOST = 2**24            # numbers that a net's function reads or writes
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -22,6 +25,12 @@ def compile_c(sources, output, flags, label="compiling"):
     label : what a person who waits is told; the first build for a processor takes some seconds.
     Raises ImportError where the compiler is missing, ValueError with its first error if it refuses the code.
     """
+    sources = [checked_path("sources", source) for source in arguments.several("sources", sources, "paths")]
+    flags = arguments.several("flags", flags, "texts", str)
+    checked_path("output", output)
+    arguments.text("label", label)
+    if not sources:
+        raise ValueError("there must be at least one source to compile, got none")
     if importlib.util.find_spec("ziglang") is None:
         raise ImportError("the C compiler is missing; install it with: pip install ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]
@@ -57,9 +66,12 @@ def load(source, function, inputs, outputs, flags=()):
     >>> run(data.int8_inputs()).shape                       # doctest: +SKIP
     (65536, 1)
     """
-    source = existing_file(source, "C").resolve()
+    source, flags = existing_file(source, "C").resolve(), arguments.several("flags", flags, "texts", str)
     if set('"\n\r') & set(source.as_posix()):
         raise ValueError(f"the path of a C source must be without quotes and line ends, got {str(source)!r}")
+    if not re.fullmatch(r"[A-Za-z_]\w*", arguments.text("function", function), re.ASCII):
+        raise ValueError(f"function must be the name of a C function, got {arguments.shown(function)}")
+    inputs, outputs = arguments.whole("inputs", inputs, 1, MOST), arguments.whole("outputs", outputs, 1, MOST)
     # a folder of its own: an operating system gives a library that is loaded again from one path as it was
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:     # Windows keeps a loaded library's file
         batch = Path(folder) / "batch.c"
@@ -75,7 +87,7 @@ void batch(const int8_t *input, int8_t *output, int64_t n)
         code = ctypes.CDLL(str(library))
 
     def run(q):
-        q = np.asarray(q)
+        q = arguments.numbers_in("codes", q, finite=False)
         if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != inputs:       # C would read past its end
             raise ValueError(f"codes must be int8 of shape (n, {inputs}), got {q.dtype} of shape {q.shape}")
         q, out = np.ascontiguousarray(q), np.empty((len(q), outputs), np.int8)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, ports, predictors, runtimes, sandbox, tflite_file
+from xorlab import arguments, data, ports, predictors, runtimes, sandbox, tflite_file
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.rules import RULES
 from xorlab.tables import Table, Tabular
@@ -21,6 +21,7 @@ FILES = [(path.parent.name, path.name) for path in sorted(REFERENCES.glob("*-*/i
 PROBES = REFERENCES / "operators"               # a file for each operator: some of it, side by side
 ASKED = ("tflm", "reference", "ruy", "single", "xnnpack")       # no runtime here follows tinymind
 NETS = "reference nets"
+MOST_CALLS = 100_000
 CALLS = 64                          # of each probe
 
 _TWICE = "rounded twice, ties away from zero"
@@ -156,6 +157,7 @@ class Report(Tabular):
 
 def ways(row: str) -> dict[str, list[str]]:
     """Return {way: the rules that have it} of an operator, each way called after its first rule."""
+    arguments.one_of("row", row, (NETS, *WORDS))
     found = {}
     for rule in RULES if row == NETS else ASKED:
         found.setdefault(way_of(row, rule), []).append(rule)
@@ -164,26 +166,34 @@ def ways(row: str) -> dict[str, list[str]]:
 
 def way_of(row: str, rule: str) -> str:
     """Return the first rule that does an operator as this one does."""
+    arguments.one_of("row", row, (NETS, *WORDS))
+    arguments.one_of("rule", rule, RULES)
     if row == NETS:
         return rule
     kind = type(probe(row).nodes[0].operator)
     return next(first for first in ASKED if RULES[first].kernels[kind] == RULES[rule].kernels[kind])
 
 
-@cache
 def probe(row: str) -> IntegerGraph:
     """Return the graph of an operator's file."""
+    return _probe(arguments.one_of("row", row, WORDS))
+
+
+@cache
+def _probe(row):
     return IntegerGraph.from_tflite(file_of(row))
 
 
 def file_of(row: str) -> Path:
     """Return where an operator's file is: "QUANTIZE INT8" has quantize-int8.tflite."""
+    row = arguments.one_of("row", row, WORDS)
     return PROBES / f"{row.lower().replace(' ', '-')}.tflite"
 
 
 def inputs(graph: IntegerGraph, calls: int = CALLS) -> list[np.ndarray]:
     """Return seeded inputs of a graph, (calls, ...) each: codes, or numbers at codes and halfway between them."""
-    made = []
+    arguments.instance("graph", graph, IntegerGraph, "an IntegerGraph")
+    made, calls = [], arguments.whole("calls", calls, 1, MOST_CALLS)
     for end in graph.inputs:
         node = next(node for node in graph.nodes if end.tensor in node.inputs)
         # so that an operator gets the same alone and beside others
@@ -225,7 +235,7 @@ def _installed(runtime):
 
 def outputs(graph: IntegerGraph, x: list) -> list[np.ndarray]:
     """Return what a graph makes of inputs, one sample a call, an array for each output."""
-    made = graph.codes(x)
+    made = arguments.instance("graph", graph, IntegerGraph, "an IntegerGraph").codes(x)
     return list(made) if isinstance(made, tuple) else [made]
 
 

@@ -1,13 +1,18 @@
 """XOR as data: the four corners, the grids that are drawn, and noisy and dense versions; and small pictures."""
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from xorlab import arguments
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MOST_POINTS, MOST_SIDE = 10_000_000, 2048   # that can be made: beyond them a slip costs the computer's memory
+MOST_NUMBERS = 2**26                        # of a draw of codes
+MOST_SEED = 2**64 - 1                       # a seed has 64 bits
 FEW_CODES = 32              # fewer of the 256 codes than these are a sign of a wrong unit or calibration
 
 
@@ -33,9 +38,8 @@ def noisy(n=200, noise=0.1, *, seed=0):
     Returns x float32 (n, 2) and y float32 (n,), each point labelled by the corner it came from, so with
     much noise some lie in another corner's quadrant.
     """
-    _positive_count(n)
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be a standard deviation of 0 or more, got {noise}")
+    n, seed = arguments.whole("n", n, 1, MOST_POINTS), checked_seed(seed)
+    noise = arguments.real("noise", noise, least=0, most=1e30, what="a standard deviation")
     x, y = corners()
     which = np.arange(n) % 4
     scatter = np.random.default_rng(seed).normal(scale=noise, size=(n, 2))
@@ -47,15 +51,16 @@ def dense(n=1000, *, seed=0):
 
     n : number of points (> 0).  seed : int.  Returns x float32 (n, 2) and y float32 (n,).
     """
-    _positive_count(n)
+    n, seed = arguments.whole("n", n, 1, MOST_POINTS), checked_seed(seed)
     x = np.random.default_rng(seed).random((n, 2), dtype=np.float32)
     return x, xor(x)
 
 
 def grid(n=101):
     """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
-    if not (isinstance(n, (int, np.integer)) and n >= 2):
-        raise ValueError(f"a grid needs a whole number of points a side, at least 2, got {n!r}")
+    if isinstance(n, bool) or not (isinstance(n, (int, np.integer)) and 2 <= n <= MOST_SIDE):
+        raise ValueError(f"a grid needs a whole number of points a side, at least 2 and at most {MOST_SIDE:,}, got "
+                         f"{arguments.shown(n)}")
     steps = np.linspace(0, 1, n, dtype=np.float32)
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
 
@@ -88,15 +93,23 @@ def code_inputs(sample=(2,), dtype=np.int8, *, count=None, seed=0) -> CodeInputs
     >>> [code_inputs(shape).words for shape in ((1,), (2,), (3,), (49, 10))]
     ['all 256', 'all 65,536', 'a sample of 65,536 of 256^3', 'a sample of 2,139 of 256^490']
     """
-    dtype, shape = np.dtype(dtype), tuple(sample)
+    try:
+        dtype = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype must be int8, uint8, int16 or uint16, got {arguments.shown(dtype)}") from None
+    shape, seed = tuple(arguments.several("sample", sample, "lengths, the shape of one input")), checked_seed(seed)
     if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise ValueError(f"only codes of 8 or 16 bits can be listed or drawn, got {dtype}; choose input codes yourself")
-    if not shape or not all(isinstance(length, (int, np.integer)) and length > 0 for length in shape):
-        raise ValueError(f"the shape of one input must be positive whole numbers, got {shape}; "
+    if not shape or not all(isinstance(length, (int, np.integer)) and not isinstance(length, bool) and length > 0
+                         for length in shape):
+        raise ValueError(f"the shape of one input must be positive whole numbers, got {arguments.shown(shape)}; "
+                         "choose input codes yourself")
+    limits, size = np.iinfo(dtype), math.prod(map(int, shape))
+    if size > MOST_NUMBERS // 256:
+        raise ValueError(f"an input may have up to {MOST_NUMBERS // 256:,} codes here, got {arguments.shown(shape)}; "
                          "choose input codes yourself")
     if count is not None:
-        _positive_count(count)
-    limits, size = np.iinfo(dtype), int(np.prod(shape))
+        count = arguments.whole("count", count, 1, MOST_NUMBERS // size)
     levels = limits.max - limits.min + 1
     if size * dtype.itemsize <= 2:                      # at most 16 bits an input: 65,536
         one = np.arange(limits.min, limits.max + 1).astype(dtype)
@@ -137,9 +150,7 @@ def images(name="digits"):
         colour photographs of 32x32 pixels in ten classes, which Keras downloads (170 MB) the first time.
     Raises ValueError for another name, ConnectionError if the download fails.
     """
-    if name not in IMAGES:
-        raise ValueError(f"pictures must be one of {', '.join(IMAGES)}, got {name!r}")
-    return IMAGES[name]()
+    return IMAGES[arguments.one_of("pictures", name, IMAGES)]()
 
 
 def _digits():
@@ -181,6 +192,7 @@ def photograph():
 @contextmanager
 def downloading(what):
     """Turn the failure of a block in which Keras downloads `what` into a ConnectionError of one sentence."""
+    arguments.text("what", what)
     try:
         yield
     except Exception as error:          # Keras raises a bare Exception where a download fails
@@ -194,29 +206,29 @@ def points(x, columns=None):
 
     x : numbers of shape (n, columns), or (n, ...) where `columns` is None.
     Raises TypeError if x is not numeric, ValueError if its shape is wrong, it is empty, or it
-    holds NaN or infinity.
+    holds NaN or infinity, or numbers beyond float32.
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"points must be numbers, got an array of {x.dtype}; convert it, e.g. with astype('float32')")
+    x = arguments.numbers_in("points", x, finite=False)
+    columns = columns if columns is None else arguments.whole("columns", columns, 1)
     if x.ndim < 2 or (columns is not None and x.shape[1:] != (columns,)):
         wanted = "(n, ...)" if columns is None else f"(n, {columns})"
         raise ValueError(f"points must have shape {wanted}, got {x.shape}; one point is a batch of 1: x[None]")
     if not len(x):
         raise ValueError("points must hold at least one point, got none")
-    if not np.isfinite(x).all():
-        raise ValueError("points must be finite, got NaN or infinity; remove those rows first")
-    return x.astype(np.float32, copy=False)
+    return arguments.float32("points", x)
 
 
 def labels(y, n):
     """Check n labels or targets and return them as float32 (n,); a column (n, 1) is accepted."""
-    y = np.asarray(y)
+    n, y = arguments.whole("the number of points", n, 0), arguments.plain("labels", y)
     if y.dtype.kind not in "fiub" or y.shape not in ((n,), (n, 1)):
         raise ValueError(f"labels must be {n} numbers, one a point, of shape ({n},); got {y.dtype} of shape {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError("labels must be finite, got NaN or infinity; remove those rows first")
-    return y.reshape(n).astype(np.float32)
+    return arguments.float32("labels", y).reshape(n).copy()
+
+
+def checked_seed(seed):
+    """Return the seed of a draw as an int.  Raises ValueError unless it is a whole number of 0 or more in 64 bits."""
+    return arguments.whole("seed", seed, 0, MOST_SEED)
 
 
 def label_notes(y) -> list[str]:
@@ -227,7 +239,7 @@ def label_notes(y) -> list[str]:
     >>> label_notes([-1, 1, 1, -1])
     ['The labels go from -1 to 1, 2 of 4 outside 0..1, where a sigmoid ends; (y + 1) / 2 brings them there.']
     """
-    y = np.asarray(y, np.float64)
+    y = arguments.numbers_in("labels", y).astype(np.float64)
     outside = np.count_nonzero((y < 0) | (y > 1))
     if not outside:
         return []
@@ -246,7 +258,7 @@ def point_notes(x) -> list[str]:
     >>> point_notes(np.uint8([[0, 255], [255, 0]]))
     ['The points are uint8 and taken as the numbers 0 to 255; codes become points by p.input.dequantize(q).']
     """
-    x = np.asarray(x)
+    x = arguments.numbers_in("points", x, finite=False)
     if x.dtype not in (np.int8, np.uint8) or (x.min(initial=0) >= 0 and x.max(initial=0) <= 1):
         return []
     return [f"The points are {x.dtype} and taken as the numbers {x.min()} to {x.max()}; "
@@ -294,8 +306,3 @@ def calibration_notes(calibration, typical=None) -> list[str]:
         notes.append(f"{still.sum():,} of {still.size:,} inputs never change in the calibration points, "
                      "but they do in the data.")
     return notes
-
-
-def _positive_count(n):
-    if not (isinstance(n, (int, np.integer)) and n > 0):
-        raise ValueError(f"the number of points must be a positive whole number, got {n!r}")

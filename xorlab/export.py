@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, files, sandbox
+from xorlab import arguments, data, files, sandbox
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES
 from xorlab.integer.operators import FullyConnected
 from xorlab.streams import quiet, say
@@ -51,6 +51,7 @@ VARIANTS = {
 }
 PARTS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "assets", "variables", "variables/variables.index",
          "variables/variables.data-00000-of-00001"}       # of a SavedModel, whoever wrote it
+MOST_NUMBERS = 2**26    # of one input
 SAME = 1e-3             # a larger difference, as a share of the largest output, is not float32's rounding
 
 
@@ -68,7 +69,8 @@ def to_onnx(model, path, sample=(2,)):
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"to_onnx takes a PyTorch module, got {type(model).__name__}")
-    one = torch.zeros(1, *sample)
+    files.checked_path("path", path)
+    one = torch.zeros(1, *_checked_sample(sample))
     kind = torch.onnx.TrainingMode
     mode = kind.PRESERVE if has_own_train(model) else kind.EVAL         # whose switch would call it
     training = model.training
@@ -91,6 +93,15 @@ def to_onnx(model, path, sample=(2,)):
     return Path(path)
 
 
+def _checked_sample(sample):
+    """Return the shape of one input as a tuple of ints."""
+    shape = arguments.several("sample", sample, "lengths, the shape of one input, such as (2,)")
+    made = tuple(arguments.whole("a length of sample", length, 1, MOST_NUMBERS) for length in shape)
+    if np.prod(made, dtype=float) > MOST_NUMBERS:
+        raise ValueError(f"one input may have up to {MOST_NUMBERS:,} numbers, got sample={arguments.shown(sample)}")
+    return made
+
+
 def _check_takes(model, one):
     """Run a module on one input; raise ValueError, naming the likely `sample`, where it refuses the shape."""
     import torch
@@ -98,14 +109,14 @@ def _check_takes(model, one):
     try:
         with torch.no_grad():
             model(one)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, NotImplementedError) as error:
         first = next((part for part in model.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)), None)
         hint = ""
         if isinstance(first, torch.nn.Linear) and first.in_features != one.shape[-1]:
             hint = f"; give the shape of one input, sample=({first.in_features},)"
         elif isinstance(first, torch.nn.Conv2d) and (one.ndim != 4 or first.in_channels != one.shape[1]):
             hint = f"; give the shape of one input, sample=({first.in_channels}, height, width)"
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the model does not take inputs of shape {tuple(one.shape)}: {reason}{hint}") from error
 
 
@@ -128,6 +139,7 @@ def to_saved_model(onnx_path, directory):
 def _convert_onnx(onnx_path, directory):
     """Write the SavedModel; return the shape of one input of the ONNX file if its channels were moved, else None."""
     check_onnx(onnx_path)
+    files.checked_path("directory", directory)
 
     def convert():
         import onnx2tf
@@ -219,6 +231,9 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
     for another model.  Returns the path.
     """
     settings = _settings(variant, granularity)
+    files.checked_path("path", path)
+    if calibration is not None:
+        data.points(calibration)                # before TensorFlow is loaded, so that a slip costs no time
     with _folder_of(saved_model) as folder:
         points = _calibration(_sample_shape(folder), calibration) if settings.calibrated else None
         with files.replacing(path) as made:
@@ -264,7 +279,9 @@ def torch_to_tflite(model, path, variant="int8", calibration=None, sample=(2,), 
     PosixPath('build/xor.tflite')
     """
     _settings(variant, granularity)
-    if calibration is not None and data.points(calibration).shape[1:] != tuple(sample):
+    files.checked_path("path", path)
+    sample = _checked_sample(sample)
+    if calibration is not None and data.points(calibration).shape[1:] != sample:
         raise ValueError(f"calibration must have the shape of the model's inputs, {_batch(sample)}, "
                          f"got {np.shape(calibration)}")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -284,7 +301,11 @@ def function_to_tflite(function, path, variant="int8", calibration=None, *, gran
     what is returned: as in to_tflite. `variant` may also be a Variant of your own.
     """
     settings = variant if isinstance(variant, Variant) else _settings(variant, granularity)
-    if len(getattr(function, "input_signature", None) or ()) != 1:
+    arguments.one_of("granularity", granularity, GRANULARITIES)
+    files.checked_path("path", path)
+    if calibration is not None:
+        data.points(calibration)
+    if isinstance(function, type) or len(getattr(function, "input_signature", None) or ()) != 1:
         raise ValueError("the function must say its one input: "
                          "@tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])")
     (entry,) = function.input_signature
@@ -307,6 +328,10 @@ def qat_to_tflite(net, path):
     the same net without a file.
     Returns the path.  Raises ValueError for a net so narrow and deep that the converter stores two layers as one.
     """
+    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "integers", "input")):
+        raise TypeError("net must be a net that training.fit_qat or qat.rounded returned, got "
+                        f"{arguments.shown(net)}")
+    files.checked_path("path", path)
     with quiet():
         import tensorflow as tf
 
@@ -396,11 +421,8 @@ def _with_codes(content, integers):
 
 def _settings(variant, granularity):
     """Return the Variant of a name, after checking both names."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
-    if granularity not in GRANULARITIES:
-        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
-    return VARIANTS[variant]
+    arguments.one_of("granularity", granularity, GRANULARITIES)
+    return VARIANTS[arguments.one_of("variant", variant, VARIANTS)]
 
 
 def _tflite(make_converter, variant, points, granularity):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xorlab import compare, data, files, models, predictors, training, trials, zoo
+from xorlab import arguments, compare, data, files, models, predictors, training, trials, zoo
 from xorlab.integer.affine import GRANULARITIES
 from xorlab.optimizers import Optimizer
 from xorlab.population import Population, train
@@ -49,8 +49,8 @@ class FewBits(Tabular):
         return median_interval(before - after)
 
     def _of(self, measure, way):
-        if way not in measure:
-            raise ValueError(f"a way must be one of {', '.join(map(str, measure))}, got {way!r}")
+        if not isinstance(way, tuple) or way not in list(measure):
+            raise ValueError(f"a way must be one of {', '.join(map(str, measure))}, got {arguments.shown(way)}")
         return measure[way]
 
     def table(self):
@@ -84,7 +84,11 @@ def median_interval(values):
     >>> median_interval(range(1, 21))               # from the 6th to the 15th of 20
     (6.0, 10.5, 15.0)
     """
-    values = np.sort(np.asarray(values, np.float64))
+    values = list(values) if isinstance(values, range) else values
+    values = arguments.numbers_in("values", values).astype(np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"values must have shape (n,), got {values.shape}")
+    values = np.sort(values)
     n = len(values)
     if n < 6:
         raise ValueError(f"a 95 % interval of a median needs at least 6 values, got {n}")
@@ -100,12 +104,11 @@ def nets(shape, count=20):
     Raises ValueError for another shape, or if too few starts learn.
     """
     _check_shape(shape)
-    return SHAPES[shape][0](count)
+    return SHAPES[shape][0](arguments.whole("count", count, 1, TRIED))
 
 
 def _check_shape(shape):
-    if shape not in SHAPES:
-        raise ValueError(f"the shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+    arguments.one_of("the shape", shape, SHAPES)
 
 
 def _trained_xor(hidden, activation, rate, count):
@@ -153,6 +156,13 @@ def run(shape, weight_bits, trained=None, *, epochs=None, granularities=GRANULAR
     epochs : of QAT; None for the study's own.  granularities : the names in affine.GRANULARITIES to try.
     """
     _check_shape(shape)
+    granularities = arguments.several("granularities", granularities, "names", str)
+    for name in granularities:
+        arguments.one_of("a granularity", name, GRANULARITIES)
+    if trained is not None:
+        trained = arguments.several("trained", trained, "PyTorch modules", torch.nn.Module)
+    if epochs is not None:
+        arguments.whole("epochs", epochs, 1, training.MOST_EPOCHS)
     x, compared = SHAPES[shape][1]()
     trained = nets(shape) if trained is None else trained
     how = trials.qat_settings(weight_bits) if shape in zoo.HIDDEN else {"epochs": 300, "lr": 0.02}

@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     earlier one aside, and the next write into the same folder puts it back.
     Raises OSError, in one sentence, if the folder of `path` cannot be made or written to, or is full.
     """
-    path = Path(path)
+    path = Path(checked_path("path", path))
     make_folder(path.parent)
     sweep(path.parent)
     with _workspace(path) as workspace:
@@ -208,6 +208,8 @@ def _end(workspace, lock):
 def _put(made, path, aside):
     """Rename what was made into its place; an earlier folder goes where it was made, or aside."""
     if not (made.is_dir() and os.path.lexists(path)):
+        if path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(f"cannot write {in_one_line(path)}: it is a folder; choose the name of a file")
         os.replace(made, path)
     elif path.is_file():
         raise FileExistsError(f"cannot write {path}: it is a file; name a new or an empty folder")
@@ -253,10 +255,24 @@ def _changed_places(one, other):
         return False
 
 
+def checked_path(name, value):
+    """Return a path, a text or a pathlib.Path.  Raises TypeError for anything else, ValueError for an empty text."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name} must be a path, a text or a pathlib.Path, got {type(value).__name__}")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise ValueError(f"{name} must name a file or a folder, got {os.fspath(value)!r:.60}")
+    return value
+
+
+def in_one_line(path):
+    """Return a path as a sentence shows it: a name may hold line breaks."""
+    return " ".join(str(path).splitlines())
+
+
 def make_folder(path: str | os.PathLike) -> None:
     """Make a folder and its parents unless it is there.  Raises OSError, in one sentence, if that fails."""
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        Path(checked_path("the folder", path)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from None
 
@@ -267,14 +283,18 @@ def _names(error, workspace):
 
 def _cannot_write(path, error):
     do = "make room, or choose another folder" if error.errno in NO_ROOM else "choose a folder you may write to"
-    return type(error)(f"cannot write {path}: {error.strerror or error}; {do}")
+    return type(error)(f"cannot write {in_one_line(path)}: {error.strerror or error}; {do}")
 
 
 def existing_file(path, kind):
     """Return `path` as a Path, or raise FileNotFoundError that names the `kind` of file expected there."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no {kind} file at {path}; check the path, or export the model first")
+    path = Path(checked_path(f"the {kind} file", path))
+    try:
+        there = path.is_file()
+    except OSError:                                     # a name longer than a file can have
+        there = False
+    if not there:
+        raise FileNotFoundError(f"no {kind} file at {in_one_line(path)}; check the path, or export the model first")
     return path
 
 

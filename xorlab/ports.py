@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab import runtimes, sandbox, tflite_file
+from xorlab import arguments, runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.runtimes import Plan
 from xorlab.streams import printable
@@ -189,6 +189,8 @@ def chosen(ports: list[Port], what: str, path, name: str | None = None) -> int:
 
     what : "input" or "output".  Raises ValueError that names all there are.
     """
+    if name is not None:
+        arguments.text(what, name)
     named = [i for i, port in enumerate(ports) if name is None or name in (port.name, port.tensor)]
     if len(named) != 1:
         there = f"{path} has {len(ports) or 'no'} {what}{'' if len(ports) == 1 else 's'}"
@@ -200,7 +202,7 @@ def chosen(ports: list[Port], what: str, path, name: str | None = None) -> int:
         elif name is None:
             advice = f"choose one, e.g. output={ports[0].name!r}"
         else:
-            advice = f"{'none' if not named else 'more than one'} is called {name!r}"
+            advice = f"{'none' if not named else 'more than one'} is called {arguments.shown(name)}"
         raise ValueError(f"{there}{names}; {advice}")
     port = ports[named[0]]
     if port.problem:

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import data, export, files, ports, runtimes, sandbox, tflite_file
-from xorlab.integer import IntegerMLP
+from xorlab import arguments, data, export, files, ports, runtimes, sandbox, tflite_file
+from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.affine import Affine
 from xorlab.integer.chain import chain_of
 from xorlab.streams import say
@@ -27,7 +27,9 @@ class Predictor:
     """
 
     def __init__(self, run: Callable, name: str, sample: tuple | None = None):
-        self._run, self.name, self.sample = run, name, sample
+        if not callable(run):
+            raise TypeError(f"run must be a function from points to outputs, got {arguments.shown(run)}")
+        self._run, self.name, self.sample = run, arguments.text("name", name), _checked_sample(sample)
 
     def __call__(self, x) -> np.ndarray:
         say(data.point_notes(x))            # codes belong into codes(q)
@@ -60,6 +62,10 @@ class QuantizedPredictor(Predictor):
 
     def __init__(self, run_codes: Callable, name: str, sample: tuple | None, input: Affine, output: Affine):
         super().__init__(self._through_codes, name, sample)
+        for what, line in (("input", input), ("output", output)):
+            arguments.instance(what, line, Affine, "an integer.affine.Affine, the line between codes and numbers")
+        if not callable(run_codes):
+            raise TypeError(f"run_codes must be a function from codes to codes, got {arguments.shown(run_codes)}")
         self._run_codes, self.input, self.output = run_codes, input, output
 
     def _through_codes(self, x):
@@ -67,19 +73,32 @@ class QuantizedPredictor(Predictor):
 
     def codes(self, q):
         """Run the model on integer codes (n, ...) of its input dtype; return its output codes (n,) or (n, classes)."""
-        q = np.asarray(q)
-        if q.dtype != self.input.dtype or q.ndim < 2:
+        q = arguments.numbers_in("codes", q, finite=False)
+        if q.dtype != self.input.dtype or q.ndim < 2 or not q.size:
             raise ValueError(f"{self.name} takes {self.input.dtype} codes of shape (n, ...), "
                              f"got {q.dtype} of shape {q.shape}; quantize points with .input.quantize(x)")
         self._check_shape(q)
         return _one_row_each(self._run_codes(q), len(q))
 
 
+def _checked_sample(sample):
+    if sample is None:
+        return None
+    lengths = tuple(arguments.several("sample", sample, "lengths, the shape of one input"))
+    if not all(length is None or isinstance(length, int | np.integer) and not isinstance(length, bool) and length >= 0
+               for length in lengths):
+        raise ValueError(f"sample must be the shape of one input, such as (2,), got {arguments.shown(sample)}")
+    return lengths
+
+
 def from_torch(model, name="PyTorch"):
     """Make a predictor of a PyTorch module, run in eval mode without gradients."""
     import torch
 
-    from xorlab.models import set_mode
+    from xorlab.models import checked_module, set_mode
+
+    checked_module(model)
+    arguments.text("name", name)
 
     def run(x):
         training = model.training
@@ -87,7 +106,7 @@ def from_torch(model, name="PyTorch"):
         try:
             with torch.no_grad():
                 return model(torch.from_numpy(x)).numpy()
-        except RuntimeError as error:
+        except (RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} cannot take inputs of shape {x.shape}: {files.first_line(error)}") from None
         finally:
             set_mode(model, training)
@@ -103,7 +122,8 @@ def from_keras(model, name="Keras", *, output: str | None = None) -> Predictor:
     Raises TypeError for what is no Keras model; ValueError for one that is not built, has several inputs, or several
     outputs of which none is chosen.
     """
-    if not (callable(model) and hasattr(model, "built")):
+    arguments.text("name", name)
+    if isinstance(model, type) or not (callable(model) and hasattr(model, "built")):
         raise TypeError(f"{name} must be a Keras model, got {type(model).__name__}; load a saved one with "
                         "keras.models.load_model(path)")
     if not model.built:
@@ -169,6 +189,7 @@ def from_sklearn(estimator, name="scikit-learn"):
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
+    arguments.text("name", name)
     if not (isinstance(estimator, BaseEstimator) and (is_classifier(estimator) or is_regressor(estimator))):
         raise TypeError(f"{name} must be a scikit-learn classifier or regressor, got {type(estimator).__name__}")
     try:
@@ -197,6 +218,7 @@ def from_onnx(path, name="ONNX Runtime", *, output: str | None = None) -> Predic
     Raises FileNotFoundError; ValueError, in ONNX Runtime's own words, if it cannot run the file, or if that has
     several inputs, or several outputs of which none is chosen.
     """
+    arguments.text("name", name)
     content = files.content_of(path, "ONNX")
     export.check_alone(path)
     session = onnx_session(content, path)
@@ -274,6 +296,8 @@ def from_tflite(path, runtime="xnnpack", name=None, *, output: str | None = None
     <QuantizedPredictor int8 on reference>
     """
     runtimes.require(runtime)
+    if name is not None:
+        arguments.text("name", name)
     content, graph = tflite_file.content_and_graph(path)
     entry, exit_, plan = ports.plan_of(graph, runtime, path, output)
     session = sandbox.opened(content, plan, path)
@@ -295,7 +319,9 @@ def from_integer(net, name=None):
     Of an IntegerMLP from a file with float32 ends it is the int8 core; see IntegerMLP.from_tflite. A graph with a
     float32 end gives a Predictor over real numbers. Raises ValueError for one with several inputs or outputs.
     """
-    name = name or f"integers, {net.rule}"
+    if not isinstance(net, IntegerMLP | IntegerGraph):
+        chain_of(net)                           # says what it must be
+    name = f"integers, {net.rule}" if name is None else arguments.text("name", name)
     if isinstance(net, IntegerMLP):
         return QuantizedPredictor(net.codes, name, (net.width,), net.input, net.output)
     if (len(net.inputs), len(net.outputs)) != (1, 1):
@@ -312,8 +338,17 @@ def from_integer(net, name=None):
     return Predictor(run, name, entry.shape[1:])
 
 
+def checked_qat(net):
+    """Return a net trained with fake quantization.  Raises TypeError for anything else."""
+    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "codes", "input", "output")):
+        raise TypeError("net must be a net that training.fit_qat or qat.rounded returned, got "
+                        f"{arguments.shown(net)}")
+    return net
+
+
 def from_qat(net, name="simulation") -> QuantizedPredictor:
     """Make a predictor of a qat.FakeQuantized net: the float32 simulation of its integers, for their codes."""
+    checked_qat(net)
     return QuantizedPredictor(net.codes, name, (net.stages()[0].weights.shape[1],), net.input, net.output)
 
 
@@ -326,6 +361,8 @@ def from_c(net, name=None):
     from xorlab import codegen, compiler
 
     net = chain_of(net)
+    if name is not None:
+        arguments.text("name", name)
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:      # Windows keeps a loaded library's file
         source = codegen.write_c(net, folder)[1]
         run = compiler.load(source, source.stem, net.width, net.outputs)
@@ -334,6 +371,10 @@ def from_c(net, name=None):
 
 def from_firmware(firmware, name=None):
     """Make a predictor of a Firmware: its machine code in the emulator, a whole batch in one call."""
+    if not all(hasattr(firmware, part) for part in ("net", "target", "run")):
+        raise TypeError(f"firmware must be what firmware.build returns, got {arguments.shown(firmware)}")
+    if name is not None:
+        arguments.text("name", name)
     net = firmware.net
     return QuantizedPredictor(firmware.run, name or f"{firmware.target}, emulated", (net.width,), net.input, net.output)
 
@@ -343,7 +384,9 @@ def answers(predictor, x):
 
     For code that takes a student's own function. Raises TypeError or ValueError that says what a predictor is.
     """
-    name = name_of(predictor)
+    name, x = name_of(predictor), arguments.numbers_in("points", x, finite=False)
+    if not x.ndim:
+        raise ValueError("points must have shape (n, ...), got one number alone")
     if not isinstance(predictor, Predictor) and hasattr(predictor, "state_dict"):
         raise TypeError(f"{name} is a PyTorch module; wrap it first: predictors.from_torch(model)")
     if not callable(predictor):
@@ -375,12 +418,15 @@ def single_answers(predictor, x):
 
 def name_of(predictor):
     """Return the name of a predictor, or of a plain function used as one."""
-    return getattr(predictor, "name", None) or getattr(predictor, "__name__", type(predictor).__name__)
+    for name in (getattr(predictor, "name", None), getattr(predictor, "__name__", None)):
+        if isinstance(name, str) and name:
+            return name
+    return type(predictor).__name__
 
 
 def _one_row_each(out, n):
     """Drop a trailing axis of length 1 and check that there is one row for each of n inputs."""
-    out = np.asarray(out)
+    out = arguments.numbers_in("what the model returns", out, finite=False)
     if out.ndim == 2 and out.shape[1] == 1:
         out = out[:, 0]
     if out.ndim not in (1, 2) or len(out) != n:

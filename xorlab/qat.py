@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xorlab import data
+from xorlab import arguments, data
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
 from xorlab.models import layers_of
@@ -60,11 +60,9 @@ class FakeQuantized(nn.Module):
 
     def __init__(self, model, x, weight_bits=8, *, granularity="per_channel", scales="least_squares"):
         super().__init__()
-        if isinstance(weight_bits, bool) or weight_bits not in BITS:
-            raise ValueError(f"weight_bits must be a whole number from {BITS[0]} to {BITS[-1]}, got {weight_bits!r}")
-        for name, given, known in (("granularity", granularity, GRANULARITIES), ("scales", scales, SCALES)):
-            if given not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {given!r}")
+        weight_bits = arguments.whole("weight_bits", weight_bits, BITS[0], BITS[-1])
+        arguments.one_of("granularity", granularity, GRANULARITIES)
+        arguments.one_of("scales", scales, SCALES)
         layers = layers_of(model)
         if any(linear.bias is None for linear, _ in layers):
             raise ValueError("quantization-aware training learns a bias for every layer, and this net has a Linear "
@@ -93,6 +91,9 @@ class FakeQuantized(nn.Module):
 
     def codes(self, q):
         """Return the simulated output codes int8 (n, outputs), or (n,) if there is one, of input codes (n, inputs)."""
+        q, width = arguments.numbers_in("codes", q, kinds="iu"), self.weights[0].shape[1]
+        if q.ndim != 2 or q.shape[1] != width or not len(q):
+            raise ValueError(f"codes must be whole numbers of shape (n, {width}), got {q.dtype} of shape {q.shape}")
         with torch.no_grad():
             real = self(torch.from_numpy(self.input.dequantize(q))).numpy()
         codes = self.output.quantize(real)

@@ -3,12 +3,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab import data
+from xorlab import arguments, data
 from xorlab.optimizers import Optimizer
 from xorlab.tables import Table, Tabular
 
 SOLVED = 0.01       # an MSE below this puts every corner within sqrt(4 * 0.01) = 0.2 of its label
 MISSED = 0.2        # a corner whose output is farther than this from its label is missed
+MOST_TRIALS = 2**53 # whole numbers that float64 tells apart
 GAP = 0.01          # losses farther apart than this belong to different plateaus
 PLATEAUS = ("loss", "starts", "corners missed", "corners look alike", "flat units, mean")
 CORNERS = ("00", "01", "10", "11")
@@ -112,9 +113,10 @@ class Race(Tabular):
     def __getitem__(self, label):
         """Return the entry with this label."""
         for entry in self.entries:
-            if entry.label == label:
+            if isinstance(label, str) and entry.label == label:
                 return entry
-        raise KeyError(f"no entry {label!r}; there are {', '.join(entry.label for entry in self.entries)}")
+        raise KeyError(f"no entry {arguments.shown(label)}; there are "
+                       f"{', '.join(entry.label for entry in self.entries)}")
 
     def table(self):
         header = ("optimizer", "starts", "epochs", "solved", "95 % interval", "epochs to solve", "diverged")
@@ -142,7 +144,9 @@ def wilson(successes, n, z=1.96):
 
     successes : 0..n.  n : trials (> 0).  z : 1.96 for 95 %.  Source: E. B. Wilson, JASA 22 (1927), 209-212.
     """
-    if not 0 <= successes <= n or n < 1:
+    successes, n = arguments.whole("successes", successes, 0), arguments.whole("n", n, 1, MOST_TRIALS)
+    z = arguments.real("z", z, least=0, most=1e6)
+    if successes > n:
         raise ValueError(f"need 0 <= successes <= n and n > 0, got {successes} of {n}")
     p = successes / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xorlab import arguments
+
 LITERT_KERNELS = {                                  # runtime -> LiteRT's name for that set of kernels
     "xnnpack": "AUTO",                              # LiteRT's default: hand over to XNNPACK
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
@@ -180,8 +182,7 @@ class _Micro:
 
 def require(runtime: str):
     """Raise ValueError for a runtime that is not known, ImportError for one that this computer cannot have."""
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
+    arguments.one_of("runtime", runtime, RUNTIMES)
     if runtime == "tflm" and importlib.util.find_spec("tflite_micro") is None:
         raise ImportError("TFLite Micro's Python package exists for Linux x86-64 only; "
                           "use another runtime here: " + ", ".join(LITERT_KERNELS))

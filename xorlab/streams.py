@@ -85,8 +85,13 @@ def expect(condition: object, sentence: str) -> None:
 
     >>> expect(2 + 2 == 4, "Two and two make four.")
     """
-    if condition:
-        return
+    if not isinstance(sentence, str):
+        raise TypeError(f"sentence must be a text in quotes, got {type(sentence).__name__}")
+    try:
+        if condition:
+            return
+    except ValueError:
+        raise TypeError("condition must be true or false, got an array; take .all() or .any() of it") from None
     if os.environ.get("XORLAB_CHECK") == "1":
         raise AssertionError(sentence)
     print(f"Not so here, though the lesson's text says it: {sentence}")

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from html import escape
 
+from xorlab import arguments
 from xorlab.streams import printable
 
 
@@ -18,6 +19,15 @@ class Table:
     left: tuple = (0,)
 
     def __post_init__(self):
+        for name, value in (("header", self.header), ("rows", self.rows), ("notes", self.notes), ("left", self.left)):
+            arguments.instance(name, value, tuple | list, "a tuple")
+        for row in self.rows:
+            arguments.instance("a row", row, tuple | list, "a tuple of cells")
+        arguments.several("notes", self.notes, "sentences", str)
+        if not self.header:
+            raise ValueError("a table needs at least one column, got none")
+        for column in self.left:
+            arguments.whole("a column set to the left", column, 0, len(self.header) - 1)
         for row in self.rows:
             if len(row) != len(self.header):
                 raise ValueError(f"a row needs {len(self.header)} cells under {self.header}, got {len(row)}: {row}")
@@ -49,6 +59,10 @@ def stacked(results):
 
     A note that several have in common stands once.
     """
+    results = arguments.several("results", results, "results that have a table")
+    if not results or not all(isinstance(result, Tabular) or callable(getattr(result, "table", None)) and not
+                              isinstance(result, type) for result in results):
+        raise TypeError(f"results must be one or more that have a table, got {arguments.shown(results)}")
     tables = [result.table() for result in results]
     headers = {table.header for table in tables}
     if len(headers) != 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import tflite_file, tflite_format
+from xorlab import arguments, tflite_file, tflite_format
 from xorlab.tables import Table, Tabular
 
 PURPOSES = ("weights", "biases", "quantization", "shapes", "names", "operators", "metadata", "other constants",
@@ -57,6 +57,7 @@ class ByteAccount(Tabular):
 
 def table(accounts):
     """Return a Table with a row for each purpose that occurs and a column for each account."""
+    accounts = arguments.several("accounts", accounts, "what tflite_bytes.account returns", ByteAccount)
     rows = [(purpose, *(f"{account.parts[purpose]:,}" for account in accounts)) for purpose in PURPOSES
             if any(account.parts[purpose] for account in accounts)]
     return Table(("bytes for", *(account.name for account in accounts)),
@@ -72,6 +73,8 @@ def account(path, name=None):
     this account does not know, uses a byte for two parts, or has a gap that is no padding.
     """
     content, graph = tflite_file.content_and_graph(path)
+    if name is not None:
+        arguments.text("name", name)
     try:
         owner = _owners(content, graph)
     except _Unaccounted as error:
@@ -88,6 +91,7 @@ def parameters(graph: tflite_file.Graph) -> int:
     >>> parameters(tflite_file.read(models.reference_file("relu-2-4-1", "int8.tflite")))
     17
     """
+    arguments.instance("graph", graph, tflite_file.Graph, "what tflite_file.read returns")
     constants = {tensor.buffer: math.prod(tensor.shape) for one in (graph, *graph.others) for tensor in one.tensors
                  if tensor.data is not None}
     purposes = _purposes_of_buffers(graph, max(constants, default=0) + 1)

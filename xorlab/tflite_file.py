@@ -102,7 +102,7 @@ def graph_of(content, path):
         tflite_format.walk(content)                     # the reader that follows has no eye for damage
         return _graph(unpacked(content), content)
     except tflite_format.Damaged as error:
-        raise ValueError(f"{path} is not a sound TFLite file: {error}") from None
+        raise ValueError(f"{files.in_one_line(path)} is not a sound TFLite file: {error}") from None
 
 
 def unpacked(content):

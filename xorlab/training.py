@@ -1,6 +1,7 @@
 """Training: one net in plain PyTorch, or a race of thousands of starts."""
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -13,8 +14,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from xorlab import data, models
-from xorlab.optimizers import Optimizer, as_optimizer
+from xorlab import arguments, data, models
+from xorlab.optimizers import Optimizer, as_optimizer, checked_rate
 from xorlab.population import LANES, Population, batches, train
 from xorlab.qat import rounded
 from xorlab.races import SOLVED, Entry, Race
@@ -23,6 +24,7 @@ from xorlab.streams import progress, say
 LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy,
           "cross_entropy": nn.functional.cross_entropy}
 RACED = ("mse", "bce")      # losses of a net with one output
+MOST_EPOCHS, MOST_STARTS = 100_000_000, 1_000_000      # more would fill the computer's memory with what is written down
 BLOCK = 4096        # starts trained side by side in one process: more no longer fit into a core's cache
 MERGED = 0.05       # two corners whose hidden activations all differ by less look alike to the output layer
 FLAT = 0.05         # a unit with less than this share of its activation's steepest slope is called flat
@@ -73,12 +75,15 @@ def fit(model, x, y, *, optimizer="adam", lr=None, epochs=10_000, seed=0, loss="
     adam, rate 0.1, 400 epochs: mse from 0.255 to 0.00026
     """
     optimizer = as_optimizer(optimizer, lr)
-    _check_settings(LOSSES, epochs, loss, batch_size, seed)
+    models.checked_module(model)
+    epochs, batch_size, seed = _settings(LOSSES, epochs, loss, batch_size, seed)
+    if watch is not None and not callable(watch):
+        raise TypeError(f"watch must be a function of the epoch and the model, got {arguments.shown(watch)}")
     x = torch.from_numpy(data.points(x, columns=2 if isinstance(model, models.MLP) else None))
     y = torch.from_numpy(_targets(y, len(x), loss))
     say(_notes(_first_outputs(model, x), y, loss))
     stepper = optimizer.make(_trained_parameters(model))
-    order = torch.Generator().manual_seed(int(seed))
+    order = torch.Generator().manual_seed(seed)
     losses = np.empty(epochs, np.float32)
     models.set_mode(model, training=True)
     for epoch in progress(range(epochs), optimizer.label):
@@ -96,8 +101,9 @@ def fit(model, x, y, *, optimizer="adam", lr=None, epochs=10_000, seed=0, loss="
 
 def _targets(y, n, loss):
     """Check labels; return what the loss compares outputs with: float32 (n, 1), or class numbers int64 (n,)."""
-    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
-        raise ValueError(f"labels must be one number a point, of shape ({n},), got shape {np.shape(y)}; where each row "
+    y = arguments.numbers_in("labels", y, kinds="fiubUSOcmM", finite=False)
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(f"labels must be one number a point, of shape ({n},), got shape {y.shape}; where each row "
                          'marks a class (one-hot), give y.argmax(axis=1) and loss="cross_entropy"')
     y = data.labels(y, n)
     if loss == "cross_entropy":
@@ -115,8 +121,8 @@ def _first_outputs(model, x):
     models.set_mode(model, training=False)
     try:
         return model(x)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the model cannot take points of shape {tuple(x.shape)} in float32: {reason}") from error
 
 
@@ -163,8 +169,8 @@ def fit_qat_many(originals, x, *, weight_bits=8, granularity="per_channel", epoc
     Each is trained as by fit_qat, whose arguments and errors these are; only the last digits of its sums differ, for
     PyTorch adds in another order. Twenty small nets take about twice as long as one.
     """
-    optimizer = as_optimizer("adam", lr)
-    _check_count("epochs", epochs)
+    optimizer, epochs = as_optimizer("adam", checked_rate(lr)), arguments.whole("epochs", epochs, 1, MOST_EPOCHS)
+    originals = arguments.several("originals", originals, "PyTorch modules", nn.Module)
     nets = [rounded(model, x, weight_bits, granularity=granularity) for model in originals]
     if len({(net.activations, *(weights.shape for weights in net.weights)) for net in nets}) != 1:
         raise ValueError("the nets to train side by side must be one or more of one shape, got "
@@ -277,8 +283,12 @@ def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, ac
     """
     several = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)
     optimizers = [as_optimizer(given) for given in (optimizers if several else [optimizers])]
-    _check_settings(RACED, epochs, loss, batch_size, seed)
-    x, y = _check_race(optimizers, x, y, starts, hidden, activation, loss, threshold, device)
+    epochs, batch_size, seed = _settings(RACED, epochs, loss, batch_size, seed)
+    starts = arguments.whole("starts", starts, 1, MOST_STARTS)
+    if seed + starts > models.SEEDS[1]:
+        raise ValueError(f"the seeds of all starts must fit into 64 bits, got seed {seed} and {starts:,} starts")
+    x, y = _check_race(optimizers, x, y, hidden, activation, loss, threshold, device)
+    hidden, threshold = tuple(map(int, hidden)) if isinstance(hidden, tuple) else int(hidden), float(threshold)
     settings = {"x": x, "y": y, "epochs": epochs, "hidden": hidden, "activation": activation, "seed": seed,
                 "loss": loss, "batch_size": batch_size, "threshold": threshold, "device": device}
     workers = joblib.effective_n_jobs(None)
@@ -293,7 +303,9 @@ def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, ac
 
 def replay(race_, label, seed):
     """Train one start of a race again, as a normal net: return (MLP, History)."""
-    settings = race_.settings
+    settings = arguments.instance("race_", race_, Race, "what training.race returns").settings
+    arguments.one_of("label", label, [entry.label for entry in race_.entries])
+    seed = models.checked_seed(seed)
     model = models.MLP(settings["hidden"], settings["activation"], seed=seed)
     entry = race_[label]
     history = fit(model, settings["x"], settings["y"], optimizer=entry.optimizer, epochs=entry.epochs,
@@ -369,18 +381,18 @@ def _merge(entries):
     return replace(whole[0], **along)
 
 
-def _check_race(optimizers, x, y, starts, hidden, activation, loss, threshold, device):
+def _check_race(optimizers, x, y, hidden, activation, loss, threshold, device):
     """Check a race's settings before any work; return the data as float32 arrays."""
     if not optimizers:
         raise ValueError("a race needs at least one optimizer, got none")
     labels = [optimizer.label for optimizer in optimizers]
     if len(set(labels)) < len(labels):
         raise ValueError(f"every optimizer needs a label of its own, got {', '.join(labels)}; set label=...")
-    _check_count("starts", starts)
-    if not threshold > 0:                                   # NaN neither
-        raise ValueError(f"threshold must be a loss above 0, got {threshold!r}")
+    arguments.real("threshold", threshold, above=0, what="a loss")
     models.MLP(hidden, activation, seed=0)                  # says what is wrong with the net
-    if str(device).startswith("cuda") and not torch.cuda.is_available():
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"device must be cpu or cuda, got {arguments.shown(device)}")
+    if device != "cpu" and not torch.cuda.is_available():
         raise ValueError('device="cuda" needs a GPU that PyTorch can use, and there is none here; leave it out')
     if (x is None) != (y is None):
         raise ValueError("give both x and y, or neither for the four corners")
@@ -391,16 +403,9 @@ def _check_race(optimizers, x, y, starts, hidden, activation, loss, threshold, d
     return x, y
 
 
-def _check_settings(losses, epochs, loss, batch_size, seed):
-    if loss not in list(losses):
-        raise ValueError(f"loss must be one of {', '.join(losses)}, got {loss!r}")
-    _check_count("epochs", epochs)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise ValueError(f"seed must be a whole number, got {seed!r}")
-    if batch_size is not None:
-        _check_count("batch_size", batch_size)
-
-
-def _check_count(name, count):
-    if isinstance(count, bool) or not (isinstance(count, (int, np.integer)) and count > 0):
-        raise ValueError(f"{name} must be a positive whole number, got {count!r}")
+def _settings(losses, epochs, loss, batch_size, seed):
+    """Check the settings of a training; return epochs, batch_size and seed as ints."""
+    arguments.one_of("loss", loss, losses)
+    epochs = arguments.whole("epochs", epochs, 1, MOST_EPOCHS)
+    batch_size = None if batch_size is None else arguments.whole("batch_size", batch_size, 1)
+    return epochs, batch_size, models.checked_seed(seed)

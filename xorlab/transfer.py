@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import files, photos, predictors
+from xorlab import arguments, files, photos, predictors
 from xorlab.tables import Table, Tabular
 
 RESULTS = Path(__file__).parent / "references" / "transfer.json"
@@ -53,6 +53,9 @@ class Study(Tabular):
         """Return one Result; `blocks` does not count for kinds without a network.  Raises ValueError if it
         is not here.
         """
+        for name, value in (("pictures", pictures), ("kind", kind)):
+            arguments.text(name, value)
+        per_class, blocks = arguments.whole("per_class", per_class, 1), arguments.whole("blocks", blocks, 0)
         for result in self.results:
             if (result.pictures, result.kind, result.per_class) == (pictures, kind, per_class) and (
                     result.blocks in (0, blocks)):
@@ -127,6 +130,10 @@ def by_depth(net, x: np.ndarray, depths: tuple) -> dict[int, np.ndarray]:
 
     net : a backbone of at least as many blocks as the largest of `depths`.
     """
+    depths = [arguments.whole("a depth", blocks, 1, 16) for blocks in arguments.several("depths", depths, "numbers")]
+    photos.checked_backbone(net)
+    if max(depths, default=0) > len(net) - 3 and not (max(depths) == 16 and len(net) == 22):
+        raise ValueError(f"this backbone has {len(net) - 3} blocks, got depths {arguments.shown(depths)}")
     found = {}
 
     def keep(blocks):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import compare, data, export, models, predictors, qat, training, zoo
+from xorlab import arguments, compare, data, export, models, predictors, qat, training, zoo
+from xorlab.integer.affine import GRANULARITIES
 from xorlab.tables import Table, Tabular
 
 MODELS = ("xor", *zoo.HIDDEN)
@@ -75,13 +76,20 @@ def run(name, *, quantize=True, tolerance=0.01, seed=0, weight_bits=8, granulari
     weight_bits : of every form but the converter's own, 2 to 8.  granularity : of all, a name in rules.GRANULARITIES.
     outputs : how many to compare, on points made for that, as in `train`.
     """
-    compare.check_tolerance(tolerance)          # before the training, so that a slip costs no time
+    compare.check_tolerance(tolerance)          # all before the training, so that a slip costs no time
+    arguments.switch("quantize", quantize)
+    _check_rounding(weight_bits, granularity)
     subject = train(name, seed, outputs=outputs)
     made = forms(subject, weight_bits, granularity) if quantize else float_forms(subject)
     pairs = [(a, b) for a, b in PAIRS if a in made and b in made]
     reports = tuple(compare.errors(made[a], made[b], subject.points, tolerance) for a, b in pairs)
     return Trial(name, seed, reports, _accuracy(made, subject.test_x, subject.test_y), subject.words,
                  {kind: _accuracy(made, *points) for kind, points in subject.made.items()})
+
+
+def _check_rounding(weight_bits, granularity):
+    arguments.whole("weight_bits", weight_bits, qat.BITS[0], qat.BITS[-1])
+    arguments.one_of("granularity", granularity, GRANULARITIES)
 
 
 def _accuracy(forms, x, y):
@@ -103,22 +111,22 @@ def train(name, seed=0, *, outputs=None):
         the square, or digits as zoo.made_digits makes them, a tenth of the number.
     Raises ValueError for another name, and for a number that is not 1 to MOST_OUTPUTS times a point's outputs.
     """
-    if name not in MODELS:
-        raise ValueError(f"the model must be one of {', '.join(MODELS)}, got {name!r}")
+    models.checked_seed(seed)
     check_outputs(name, outputs, seed)
     return (_on_xor if name == "xor" else _on_digits)(name, seed, outputs and outputs // _outputs_of_a_point(name))
 
 
 def check_outputs(name, outputs, seed):
     """Raise ValueError unless a net of MODELS can be compared on so many outputs, made from a seed, or on None."""
+    arguments.one_of("the model", name, MODELS)
     if outputs is None:
         return
     each = _outputs_of_a_point(name)
     whole = isinstance(outputs, (int, np.integer)) and not isinstance(outputs, bool)
     if not (whole and 0 < outputs <= MOST_OUTPUTS and outputs % each == 0):
         kind = f"a multiple of {each}, the outputs that {name} has for each picture," if each > 1 else "a whole number"
-        raise ValueError(f"outputs must be {kind} from {each} to {MOST_OUTPUTS:,}, got {outputs!r}")
-    if seed < 0:
+        raise ValueError(f"outputs must be {kind} from {each} to {MOST_OUTPUTS:,}, got {arguments.shown(outputs)}")
+    if models.checked_seed(seed) < 0:
         raise ValueError(f"the seed of made points must be 0 or more, got {seed}")
 
 
@@ -153,6 +161,7 @@ def _on_digits(name, seed, count):
 
 def float_forms(subject):
     """Return {"baseline", "TFLite float32"} of a trained net as predictors."""
+    arguments.instance("subject", subject, Subject, "what trials.train returns")
     with tempfile.TemporaryDirectory() as folder:
         path = export.to_tflite(_saved_model(subject, Path(folder)), Path(folder) / "float32.tflite", "float32")
         return {"baseline": predictors.from_torch(subject.model, "baseline"),
@@ -165,6 +174,8 @@ def forms(subject, weight_bits=8, granularity="per_channel"):
     The first PTQ (post-training quantization) is the converter's own, whose weights always have 8 bits. "PTQ" is
     plain rounding, qat.rounded, and "QAT" what training makes of that: both simulated in PyTorch, with weight_bits.
     """
+    arguments.instance("subject", subject, Subject, "what trials.train returns")
+    _check_rounding(weight_bits, granularity)
     plain = qat.rounded(subject.model, subject.x, weight_bits, granularity=granularity)
     net, _ = training.fit_qat(subject.model, subject.x, weight_bits=weight_bits, granularity=granularity,
                               **qat_settings(weight_bits))
@@ -185,6 +196,7 @@ def qat_settings(weight_bits):
 
     With 8 bits they need a lower rate: on dense4 the usual one gains nothing in that time.
     """
+    weight_bits = arguments.whole("weight_bits", weight_bits, qat.BITS[0], qat.BITS[-1])
     return {"epochs": 100, "lr": 0.02 if weight_bits < 8 else 0.002}
 
 

@@ -5,6 +5,7 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
+from xorlab import arguments
 from xorlab.plots.paper import OUTPUT
 from xorlab.plots.squares import beyond_colours
 
@@ -12,6 +13,7 @@ BLACK = 255             # in the palette: levels 0..254 from blue to red, then b
 COLOUR_TABLE = np.vstack([OUTPUT(np.linspace(0, 1, BLACK))[:, :3], [0, 0, 0]])
 PALETTE = (COLOUR_TABLE * 255).round().astype(np.uint8)
 SHOWN_PIXELS = 360
+MOST_SIDE = 2048
 
 
 class Film(ipywidgets.VBox):
@@ -25,6 +27,8 @@ class Film(ipywidgets.VBox):
     """
 
     def __init__(self, frames, labels):
+        frames = [_checked(z) for z in arguments.several("frames", frames, "outputs (side, side)")]
+        labels = arguments.several("labels", labels, "texts", str)
         if not frames or len(frames) != len(labels):
             raise ValueError(f"a film needs one label a frame, got {len(frames)} frames and {len(labels)} labels")
         self._pictures = [png(z) for z in frames]
@@ -47,9 +51,17 @@ class Film(ipywidgets.VBox):
         return f"Film({len(self._pictures)} frames)"        # ipywidgets' own repr spells out picture bytes
 
 
+def _checked(z):
+    """Return outputs to draw as an array.  Raises ValueError unless they are (side, side), 2 to MOST_SIDE a side."""
+    z = arguments.numbers_in("outputs", z)
+    if z.ndim != 2 or z.shape[0] != z.shape[1] or not 2 <= len(z) <= MOST_SIDE:
+        raise ValueError(f"outputs to draw must have shape (side, side), 2 to {MOST_SIDE:,} a side, got {z.shape}")
+    return z.astype(np.float64)
+
+
 def png(z):
     """Encode outputs in 0..1 as a PNG with the lessons' colours and contour; origin lower left, 4 pixels a point."""
-    z = np.asarray(z).T[::-1].repeat(4, axis=0).repeat(4, axis=1)       # rows of a picture run down along y
+    z = _checked(z).T[::-1].repeat(4, axis=0).repeat(4, axis=1)       # rows of a picture run down along y
     levels = np.clip(np.rint(z * (BLACK - 1)), 0, BLACK - 1).astype(np.uint8)
     above = z > 0.5
     for edge, one, other in ((above[1:] != above[:-1], levels[1:], levels[:-1]),

@@ -5,11 +5,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from xorlab import data, files, training
+from xorlab import arguments, data, files, training
 from xorlab.models import REFERENCES, seeded, take_weights
 
 HIDDEN = {"dense1": (), "dense2": (32,), "dense3": (32, 32), "dense4": (32, 32, 32)}
 EPOCHS, RATE, BATCH = 40, 0.003, 64
+MOST_MADE = 250_000             # of digits; each takes about a kB while it is made
 PAPER, NOISE = 0.0, 0.2         # of made digits: what comes in where one moves out; standard deviation
 MOVES = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
 
@@ -19,8 +20,7 @@ def net(name, *, seed=0):
 
     name : "dense1" to "dense4".  seed : of the initial weights.  Raises ValueError for another name.
     """
-    if name not in HIDDEN:
-        raise ValueError(f"a net of the zoo must be one of {', '.join(HIDDEN)}, got {name!r}")
+    arguments.one_of("a net of the zoo", name, HIDDEN)
     widths = (64, *HIDDEN[name], 10)
     with seeded(seed):
         layers = [part for i, o in zip(widths, widths[1:], strict=False) for part in (nn.Linear(i, o), nn.ReLU())]
@@ -34,8 +34,8 @@ def trained(name, *, seed=0):
     dense4 with seed 3, whose error report lesson 09 shows, is read from a file that `keep` wrote; a test trains it
     again. Every other net is trained now.
     """
-    kept = _file_of(name, seed)
-    return _read(net(name, seed=seed), kept) if kept.is_file() else train(name, seed=seed)
+    untrained, kept = net(name, seed=seed), _file_of(name, seed)
+    return _read(untrained, kept) if kept.is_file() else train(name, seed=seed)
 
 
 def train(name, *, seed=0):
@@ -93,8 +93,7 @@ def made_digits(count, *, seed=0):
     test picture.
     count : how many (> 0).  seed : int.  The first m of any count are the m that `made_digits(m)` makes.
     """
-    if isinstance(count, bool) or not (isinstance(count, (int, np.integer)) and count > 0):
-        raise ValueError(f"the number of made digits must be a positive whole number, got {count!r}")
+    count, seed = arguments.whole("the number of made digits", count, 1, MOST_MADE), data.checked_seed(seed)
     _, _, x, y = digits()
     pictures = x.reshape(-1, 8, 8)
     # a generator for each purpose, so that a longer draw begins with the shorter one

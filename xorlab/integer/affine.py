@@ -1,9 +1,14 @@
 """Affine maps: what integer codes mean as real numbers."""
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
 
+from xorlab import arguments
 from xorlab.integer.fixed_point import round_half_away
+
+LARGEST = float(np.finfo(np.float32).max)
+LARGEST_SCALE = LARGEST / 255           # with which every code stands for a float32 number
 
 
 @dataclass(frozen=True)
@@ -18,13 +23,21 @@ class Affine:
     dtype: np.dtype = np.dtype(np.int8)
 
     def __post_init__(self):
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
-        limits = np.iinfo(self.dtype)
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale must be finite and positive, got {self.scale}")
-        if not limits.min <= self.zero_point <= limits.max:
-            raise ValueError(
-                f"zero_point must lie in {limits.min}..{limits.max} for {self.dtype}, got {self.zero_point}")
+        try:
+            object.__setattr__(self, "dtype", np.dtype(self.dtype))
+            limits = np.iinfo(self.dtype)
+        except (TypeError, ValueError):
+            raise TypeError(f"dtype must be a type of whole numbers, such as int8, got {arguments.shown(self.dtype)}"
+                            ) from None
+        if not isinstance(self.scale, numbers.Real) or isinstance(self.scale, bool) or not (
+                0 < self.scale <= LARGEST_SCALE):
+            raise ValueError(f"scale must be finite and positive, got {arguments.shown(self.scale)}")
+        zero = self.zero_point
+        if not isinstance(zero, int | np.integer) or isinstance(zero, bool) or not limits.min <= zero <= limits.max:
+            raise ValueError(f"zero_point must lie in {limits.min}..{limits.max} for {self.dtype}, got "
+                             f"{arguments.shown(zero)}")
+        object.__setattr__(self, "scale", float(self.scale))        # NumPy's would compute in their own types
+        object.__setattr__(self, "zero_point", int(zero))
 
     @classmethod
     def of_range(cls, low, high):
@@ -34,8 +47,10 @@ class Affine:
         The scale is a float32, as in a TFLite file; the zero point is found before that rounding.
         Source: Jacob et al. 2018 (arXiv:1712.05877), section 3; zero points as TFLite's converter rounds them.
         """
-        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-            raise ValueError(f"a range goes from a finite number up to another, got {low} to {high}")
+        if not all(isinstance(end, numbers.Real) and not isinstance(end, bool) and -LARGEST <= end <= LARGEST
+                   for end in (low, high)) or low > high:
+            raise ValueError("a range goes from a finite number up to another, got "
+                             f"{arguments.shown(low)} to {arguments.shown(high)}")
         low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
             return cls(1.0, -128)
@@ -48,13 +63,15 @@ class Affine:
         x : float array of any shape.  Returns an array of `dtype` of the same shape.
         Source: TensorFlow Lite's reference AffineQuantize, which divides in float32 as here.
         """
-        steps = round_half_away(np.asarray(x, np.float32) / np.float32(self.scale))
+        with np.errstate(over="ignore"):                # a step beyond float32 is one beyond the codes
+            steps = round_half_away(arguments.float32("real numbers", x) / np.float32(self.scale))
         limits = np.iinfo(self.dtype)
         return np.clip(steps.astype(np.float64) + self.zero_point, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, codes):
         """Return the real numbers that codes stand for: scale * (code - zero_point), as float32."""
-        return np.float32(self.scale) * (np.asarray(codes, np.int64) - self.zero_point).astype(np.float32)
+        codes = arguments.numbers_in("codes", codes, kinds="iu").astype(np.int64)
+        return np.float32(self.scale) * (codes - self.zero_point).astype(np.float32)
 
     def __str__(self):
         return f"real = {self.scale:.9g} * (code - {self.zero_point})".replace("- -", "+ ")
@@ -86,7 +103,11 @@ def rounded(values, axis=None):
     array([[ 0.  ,  0.2 ,  0.51],
            [ 0.  , 20.  , 51.  ]])
     """
-    values = np.asarray(values, np.float64)
+    values = arguments.numbers_in("values", values).astype(np.float64)
+    if not values.size:
+        raise ValueError(f"there must be at least one value to round, got shape {values.shape}")
+    if axis is not None and arguments.whole("axis", axis) not in range(-values.ndim, values.ndim):
+        raise ValueError(f"axis must be None or one of the {values.ndim} axes, counted from 0, got {axis}")
     low = np.minimum(values.min(axis, keepdims=True), 0)
     high = np.maximum(values.max(axis, keepdims=True), 0)
     scale = np.where(low == high, 1, (high - low) / 255)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xorlab import arguments
 from xorlab.integer import explain, quantize
 from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.fixed_point import quantize_multiplier
@@ -32,8 +33,12 @@ class IntegerMLP:
     float_ends: tuple = (False, False)
 
     def __post_init__(self):
-        if self.rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        arguments.one_of("rule", self.rule, RULES)
+        arguments.several("steps", self.steps, "operators", STEPS)
+        if not isinstance(self.steps, tuple) or not isinstance(self.float_ends, tuple) or (
+                [type(end) for end in self.float_ends] != [bool, bool]):
+            raise TypeError("steps must be a tuple of operators and float_ends two of True and False, got "
+                            f"{arguments.shown(self.steps)} and {arguments.shown(self.float_ends)}")
         if not self.steps or not isinstance(self.steps[0], FullyConnected):
             raise ValueError("an IntegerMLP begins with a layer; this net has none, or something else before it")
 
@@ -58,6 +63,7 @@ class IntegerMLP:
 
         Raises ValueError for a graph that is no chain of dense layers.
         """
+        arguments.instance("graph", graph, IntegerGraph, "an IntegerGraph")
         return cls._from_graph(graph, "the graph", CHAINS_ONLY)
 
     @classmethod
@@ -148,6 +154,8 @@ class IntegerMLP:
             code to the unit's codes (n,), clamped.  Tables are the rule's.
         Raises ValueError where it returns anything else, or codes that are no int8.
         """
+        if not callable(requantize):
+            raise TypeError(f"requantize must be a function of a unit's sums, got {arguments.shown(requantize)}")
         x = self.checked(q)
         for step in self.steps:
             kernel = RULES[self.rule].kernel(step)
@@ -188,8 +196,8 @@ class IntegerMLP:
 
     def checked(self, q):
         """Return input codes as an array.  Raises ValueError unless they are int8 (n, inputs)."""
-        q = np.asarray(q)
-        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width:
+        q = arguments.numbers_in("codes", q, finite=False)
+        if q.dtype != np.int8 or q.ndim != 2 or q.shape[1] != self.width or not len(q):
             raise ValueError(f"codes must be int8 of shape (n, {self.width}), got {q.dtype} of shape {q.shape}")
         return q
 
@@ -198,12 +206,13 @@ class IntegerMLP:
 
         q : the codes of one input, int8 (inputs,) or (1, inputs).
         """
-        q = np.asarray(q).reshape(1, -1)
+        q = arguments.numbers_in("codes", q, finite=False).reshape(1, -1)
         return explain.of_chain(self, q, self.trace(q))
 
 
 def _unit_codes(requantize, layer, sums, factor):
-    codes = np.asarray(requantize(sums, *quantize_multiplier(factor), layer.output.zero_point, layer.lowest))
+    made = requantize(sums, *quantize_multiplier(factor), layer.output.zero_point, layer.lowest)
+    codes = arguments.plain("what requantize returns", made)
     if codes.shape != sums.shape or codes.dtype.kind not in "iu":
         raise ValueError(f"requantize must return whole numbers of shape {sums.shape}, a code for each sum; got "
                          f"{codes.dtype} of shape {codes.shape}")

@@ -3,9 +3,14 @@
 Numbers are written as Qm.n: an integer that stands for itself divided by 2**n.
 """
 import math
+import numbers
 from functools import lru_cache
 
 import numpy as np
+
+from xorlab import arguments
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def round_half_away(x):
@@ -14,12 +19,12 @@ def round_half_away(x):
     NumPy's and Python's own `round` send ties to the even neighbour instead: 0.5 -> 0, 2.5 -> 2.
     x : a float or an array of floats.  Returns floats of the same shape.
     """
-    x = np.asarray(x)
+    x = arguments.numbers_in("x", x, finite=False)
     whole = np.trunc(x)
-    return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
+    with np.errstate(invalid="ignore"):                         # infinity has no fraction
+        return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
 
 
-@lru_cache(maxsize=2**14)                   # a net asks for the same few factors again in each of its runs
 def quantize_multiplier(scale):
     """Split a positive real scale into a Q0.31 multiplier and a power-of-two shift.
 
@@ -29,8 +34,13 @@ def quantize_multiplier(scale):
     Raises ValueError if scale is not finite and positive.
     Source: Jacob et al. 2018 (arXiv:1712.05877), section 2.2.
     """
-    if not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale must be finite and positive, got {scale}")
+    if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not 0 < scale <= LARGEST:
+        raise ValueError(f"scale must be finite and positive, got {arguments.shown(scale)}")
+    return _split(scale)
+
+
+@lru_cache(maxsize=2**14)                   # a net asks for the same few factors again in each of its runs
+def _split(scale):
     mantissa, shift = math.frexp(scale)                 # 0.5 <= mantissa < 1
     multiplier = int(round_half_away(mantissa * 2**31))
     if multiplier == 2**31:                             # rounding carried into the next power of two
@@ -43,13 +53,34 @@ def doubling_high_multiply(a, b):
 
     a, b : int64 arrays or ints holding int32 values.  Returns int64.  Half a unit is rounded up.
     """
-    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    a, b = _whole_numbers("a", a), _whole_numbers("b", b)
+    if _largest(a) * _largest(b) >= 2**63:
+        raise ValueError(f"a and b must hold 32-bit numbers, got up to {_largest(a)} and {_largest(b)} in size")
+    product = a * b
     # gemmlowp adds 2**30 or, below zero, 1 - 2**30 and cuts towards zero; that is this shift
     return np.minimum((product + 2**30) >> 31, 2**31 - 1)       # only (-2**31)**2 does not fit into 32 bits
 
 
+def _whole_numbers(name, value, bits=64):
+    """Return whole numbers that fit into so many bits as int64."""
+    value = arguments.numbers_in(name, value, kinds="iu")
+    if _largest(value) >= 2 ** (bits - 1) and (bits < 64 or value.dtype.kind == "u"):
+        raise ValueError(f"{name} must hold {bits}-bit numbers, got {_largest(value)} in size")
+    return value.astype(np.int64)
+
+
+def _largest(value):
+    return max(-int(value.min(initial=0)), int(value.max(initial=0)))
+
+
 def divide_by_power_of_two(x, exponent):
-    """Return x / 2**exponent rounded to the nearest whole number, ties away from zero (gemmlowp)."""
+    """Return x / 2**exponent rounded to the nearest whole number, ties away from zero (gemmlowp).
+
+    x : int64 array or int.  exponent : 0 to 62, one number or an array.
+    """
+    x, exponent = _whole_numbers("x", x), _whole_numbers("exponent", exponent)
+    if exponent.min(initial=0) < 0 or exponent.max(initial=0) > 62:
+        raise ValueError(f"exponent must be from 0 to 62, got {exponent.min()} to {exponent.max()}")
     remainder = x & ((1 << exponent) - 1)
     threshold = (((1 << exponent) - 1) >> 1) + (x < 0)
     return (x >> exponent) + (remainder > threshold)
@@ -57,12 +88,14 @@ def divide_by_power_of_two(x, exponent):
 
 def fixed_point_logistic(x):
     """Return the logistic function of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    x = _whole_numbers("x", x, bits=32)
     below_one = fixed_point_reciprocal(fixed_point_exp(-np.abs(x), 4))
     return np.where(x == 0, 2**30, np.where(x > 0, below_one, 2**31 - 1 - below_one))
 
 
 def fixed_point_tanh(x):
     """Return tanh of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    x = _whole_numbers("x", x, bits=32)
     inverse = _inverse_of_half_of_one_plus(fixed_point_exp(-np.abs(x), 5))      # Q4.27 read as Q5.26 is twice as much
     return np.sign(x) * np.minimum((inverse - 2**29) << 2, 2**31 - 1)
 
@@ -72,6 +105,9 @@ def fixed_point_exp(x, integer_bits: int):
 
     x : int64 array holding Qm.n numbers with m = integer_bits, 2 to 5, and n = 31 - m.  Source: gemmlowp.
     """
+    x, integer_bits = _whole_numbers("x", x), arguments.whole("integer_bits", integer_bits, 2, 5)
+    if x.max(initial=0) > 0 or _largest(x) > 2**31:
+        raise ValueError(f"x must hold 32-bit numbers of 0 or less, got {x.min()} to {x.max()}")
     fraction_bits = 31 - integer_bits
     quarter = 1 << (fraction_bits - 2)
     last = (x & (quarter - 1)) - quarter
@@ -95,6 +131,9 @@ def _exp_near_zero(x):
 
 def fixed_point_reciprocal(x):
     """Return 1 / (1 + x) of Q0.31 numbers in [0, 1] as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
+    x = _whole_numbers("x", x)
+    if x.min(initial=0) < 0 or x.max(initial=0) > 2**31:
+        raise ValueError(f"x must hold Q0.31 numbers from 0 to 1, got {x.min()} to {x.max()}")
     return np.minimum(_inverse_of_half_of_one_plus(x) << 1, 2**31 - 1)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xorlab import tflite_file
+from xorlab import arguments, tflite_file
 from xorlab.integer import explain, quantize, read
 from xorlab.integer.affine import Affine
 from xorlab.integer.explain.parts import Explanation
@@ -67,8 +67,7 @@ class IntegerGraph:
     constants: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
-        if self.rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        arguments.one_of("rule", self.rule, RULES)
 
     @classmethod
     def from_tflite(cls, path, rule: str = "tflm") -> "IntegerGraph":
@@ -204,10 +203,12 @@ class IntegerGraph:
         """
         if isinstance(q, Mapping):
             if set(q) != {end.name for end in self.inputs}:
-                raise ValueError(f"the inputs are {', '.join(end.name for end in self.inputs)}; got {', '.join(q)}")
+                raise ValueError(f"the inputs are {', '.join(end.name for end in self.inputs)}; got "
+                                 f"{', '.join(map(str, q)) or 'none'}")
             q = [q[end.name] for end in self.inputs]
-        arrays = [np.asarray(q)] if len(self.inputs) == 1 and not isinstance(q, list | tuple) else list(map(
-            np.asarray, q))
+        given = [q] if len(self.inputs) == 1 and not isinstance(q, list | tuple) else arguments.several(
+            "codes", q, "arrays, one for each input")
+        arrays = [arguments.numbers_in("codes", one, finite=False) for one in given]
         if len(arrays) != len(self.inputs):
             raise ValueError(f"the graph has {len(self.inputs)} inputs, {_ends(self.inputs)}; got {len(arrays)} arrays")
         for x, end in zip(arrays, self.inputs, strict=True):
@@ -266,7 +267,7 @@ class IntegerGraph:
 def checked_batch(batch) -> int:
     """Return how many samples a call has.  Raises ValueError for no whole number from 1."""
     if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
-        raise ValueError(f"batch must be a whole number from 1, the samples of one call, got {batch!r}")
+        raise ValueError(f"batch must be a whole number from 1, the samples of one call, got {arguments.shown(batch)}")
     return int(batch)
 
 

@@ -3,7 +3,7 @@ from typing import Protocol
 
 import numpy as np
 
-from xorlab import data
+from xorlab import arguments, data
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.operators import FullyConnected, Logistic
@@ -23,6 +23,8 @@ class FakeQuantized(Protocol):
 
 def of_qat(net: FakeQuantized) -> tuple:
     """Return the operators of a net trained with fake quantization: those of export.qat_to_tflite's file."""
+    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "input")):
+        raise TypeError(f"net must be a net that training.fit_qat or qat.rounded returned, got {arguments.shown(net)}")
     steps, line = [], net.input
     for stage in net.stages():
         biases = np.rint(stage.biases / (np.float64(line.scale) * stage.weight_scales)).astype(np.int64)
@@ -48,10 +50,8 @@ def of_torch(model, calibration=None, weight_bits=8, granularity="per_tensor") -
     """
     from xorlab.models import layers_of
 
-    if isinstance(weight_bits, bool) or weight_bits not in range(2, 9):
-        raise ValueError(f"weight_bits must be a whole number from 2 to 8, got {weight_bits!r}")
-    if granularity not in GRANULARITIES:
-        raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
+    weight_bits = arguments.whole("weight_bits", weight_bits, 2, 8)
+    arguments.one_of("granularity", granularity, GRANULARITIES)
     try:
         layers = layers_of(model)
     except ValueError as error:

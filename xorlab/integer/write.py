@@ -2,8 +2,9 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from xorlab import tflite_file
+from xorlab import arguments, tflite_file
 from xorlab.integer.affine import Affine
+from xorlab.integer.graph import IntegerGraph
 from xorlab.integer.operators import Concatenation, DepthwiseConv2D, Operator, Weighted
 
 # what the format calls the kinds of options; an operator without them is not here
@@ -23,6 +24,9 @@ def content_of(graph, *, bias: str = "tensor", free: bool = False, expose: bool 
     bias : what an operator has whose biases are all zero: a "tensor", a third input of "-1", or "none".
     free : whether any number of samples goes.  expose : whether every node's tensor is an output, in order.
     """
+    arguments.instance("graph", graph, IntegerGraph, "an IntegerGraph")
+    arguments.one_of("bias", bias, ("tensor", "-1", "none"))
+    free, expose = arguments.switch("free", free), arguments.switch("expose", expose)
     file, where = _File(), {}
     for end in graph.inputs:
         where[end.tensor] = file.computed(end.shape, end.affine, end.name, free)

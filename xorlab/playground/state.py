@@ -5,7 +5,6 @@ a page's numbers, the same 64 bits, and survive JSON. `weights` is None as long 
 """
 import csv
 import json
-import math
 import numbers
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files
+from xorlab import arguments, data, files
 from xorlab.playground import clouds
 
 DATA = (*clouds.CORNERS, *clouds.CLOUDS, "own")
@@ -25,6 +24,7 @@ PER = ("layer", "unit")
 RULES = ("tflm", "ruy", "single", "reference", "xnnpack")
 LAYERS, UNITS, BITS = 3, 8, (2, 8)              # at most so many hidden layers and units in each
 COUNTS = (4, 2000)                              # of a cloud's points
+LARGEST = 1.7e308                               # about the largest number of 64 bits
 SEEDS = 2**32 - 1                               # PyTorch's generator looks at 32 bits
 
 OF_START = {"hidden", "activation", "seed", "start"}        # what the first weights depend on
@@ -59,7 +59,7 @@ def complete(partial: dict) -> dict:
         _check_choice(key, state[key], known)
     # it stands in the script that a page gives away, and a state may come with an address from anywhere
     if not (state["preset"] is None or isinstance(state["preset"], str) and NAME.fullmatch(state["preset"])):
-        raise ValueError(f"preset must be a preset's name or null, got {_shown(state['preset'])}")
+        raise ValueError(f"preset must be a preset's name or null, got {arguments.shown(state['preset'])}")
     if state["other"] is not None:
         _check_choice("other", state["other"], RULES)
     state["rate"] = _real("rate", state["rate"], above=0)
@@ -67,7 +67,7 @@ def complete(partial: dict) -> dict:
     for key, low, high in (("batch", 0, COUNTS[1]), ("seed", 0, SEEDS), ("epoch", 0, None), ("bits", *BITS)):
         state[key] = _whole(key, state[key], low, high)
     if not isinstance(state["playing"], bool):
-        raise ValueError(f"playing must be true or false, got {_shown(state['playing'])}")
+        raise ValueError(f"playing must be true or false, got {arguments.shown(state['playing'])}")
     state["weights"] = _weights(state["weights"], state["hidden"])
     if state["start"] == "given" and state["weights"] is None:
         raise ValueError('start "given" needs weights; give them, or start from "seed" or "zeros"')
@@ -79,8 +79,8 @@ def preset(name: str, **changes) -> dict:
 
     Raises ValueError for another name, or what `complete` raises.
     """
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {_shown(name)}; there are {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"there is no preset {arguments.shown(name)}; there are {', '.join(PRESETS)}")
     return changed(complete({**PRESETS[name]["state"], "preset": name}), **changes)
 
 
@@ -196,7 +196,7 @@ def own_points(x, y) -> dict:
 
     Raises ValueError, in one sentence, for others.
     """
-    x, y = np.asarray(x, dtype=object), np.asarray(y, dtype=object)
+    x, y = (arguments.numbers_in("points", given).astype(object) for given in (x, y))
     if x.ndim != 2 or x.shape[1] != 2 or y.shape not in ((len(x),), (len(x), 1)):
         raise ValueError(f"points need two inputs and a label each, x of shape (n, 2) and y of shape (n,); "
                          f"got {x.shape} and {y.shape}")
@@ -208,9 +208,13 @@ def read_csv(path) -> dict:
 
     Raises FileNotFoundError, or ValueError naming the line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; points come from a CSV file, or as (x, y)")
+    path = Path(files.checked_path("points", path))
+    try:
+        there = path.is_file()
+    except OSError:                             # a name longer than a file can have
+        there = False
+    if not there:
+        raise FileNotFoundError(f"there is no file {files.in_one_line(path)}; points come from a CSV file or as (x, y)")
     text = files.content_of(path, "CSV").decode("utf-8-sig", errors="replace")
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -221,7 +225,7 @@ def read_csv(path) -> dict:
             point = [float(cell) for cell in row]
         except ValueError:
             raise ValueError(f"line {number} of {path} must hold three numbers, x1, x2 and a label; "
-                             f"got {_shown(','.join(row))}") from None
+                             f"got {arguments.shown(','.join(row))}") from None
         if len(point) != 3:
             raise ValueError(f"line {number} of {path} must hold three numbers, x1, x2 and a label; "
                              f"got {len(point)}")
@@ -253,20 +257,8 @@ def _is_number(cell):
 
 # What a value must be
 
-def _shown(value):
-    """Return a value in a sentence, cut to what can be read at once."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):        # a whole number of thousands of digits, lists in lists in lists
-        text = f"a {type(value).__name__} too large to show"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _is_finite(given):
-    try:
-        return isinstance(given, numbers.Real) and not isinstance(given, bool) and math.isfinite(given)
-    except OverflowError:                       # a whole number beyond 64 bits of float
-        return False
+    return isinstance(given, numbers.Real) and not isinstance(given, bool) and -LARGEST <= given <= LARGEST
 
 
 def _check_keys(given, known, what):
@@ -274,12 +266,11 @@ def _check_keys(given, known, what):
         raise ValueError(f"{what} must be a dict (in JSON, an object), got {type(given).__name__}")
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise ValueError(f"{what} has no {_shown(unknown[0])}; it has {', '.join(known)}")
+        raise ValueError(f"{what} has no {arguments.shown(unknown[0])}; it has {', '.join(known)}")
 
 
 def _check_choice(key, given, known):
-    if not isinstance(given, str) or given not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {_shown(given)}")
+    arguments.one_of(key, given, known)
 
 
 def _real(key, given, *, above=None, least=None, most=None):
@@ -288,7 +279,7 @@ def _real(key, given, *, above=None, least=None, most=None):
             and (most is None or given <= most)):
         span = ("a positive number" if above == 0 else f"a number from {least:g} to {most:g}" if most is not None
                 else f"a number of {least:g} or more" if least is not None else "a finite number")
-        raise ValueError(f"{key} must be {span}, got {_shown(given)}")
+        raise ValueError(f"{key} must be {span}, got {arguments.shown(given)}")
     return float(given)
 
 
@@ -296,7 +287,7 @@ def _whole(key, given, low, high):
     good = _is_finite(given)
     if not (good and given == int(given) and low <= given and (high is None or given <= high)):
         span = f"from {low} to {high}" if high is not None else f"of {low} or more"
-        raise ValueError(f"{key} must be a whole number {span}, got {_shown(given)}")
+        raise ValueError(f"{key} must be a whole number {span}, got {arguments.shown(given)}")
     return int(given)
 
 
@@ -319,10 +310,10 @@ def _data(given):
 def _point(given):
     row = _listed("a point", given)
     if len(row) != 3:
-        raise ValueError(f"a point must be [x1, x2, label], got {_shown(given)}")
+        raise ValueError(f"a point must be [x1, x2, label], got {arguments.shown(given)}")
     x1, x2 = (_real("an input of a point", number, least=0, most=1) for number in row[:2])
     if isinstance(row[2], str) or row[2] not in (0, 1):
-        raise ValueError(f"the label of a point must be 0 or 1, got {_shown(row[2])}")
+        raise ValueError(f"the label of a point must be 0 or 1, got {arguments.shown(row[2])}")
     return [x1, x2, int(row[2])]
 
 
@@ -347,11 +338,11 @@ def _weights(given, hidden):
 def _layer(given, number, units, inputs):
     what = f"layer {number} of the weights"
     if not isinstance(given, dict) or set(given) != {"w", "b"}:
-        raise ValueError(f"{what} must have w and b and nothing else, got {_shown(given)}")
+        raise ValueError(f"{what} must have w and b and nothing else, got {arguments.shown(given)}")
     w, b = [_listed(what, row) for row in _listed(what, given["w"])], _listed(what, given["b"])
     if len(w) != units or len(b) != units or any(len(row) != inputs for row in w):
         raise ValueError(f"{what} must have {units} rows of {inputs} weights, and {units} biases; "
-                         f"got rows of {_shown([len(row) for row in w])} and {len(b)}")
+                         f"got rows of {arguments.shown([len(row) for row in w])} and {len(b)}")
     return {"w": [[_real("a weight", number) for number in row] for row in w],
             "b": [_real("a bias", number) for number in b]}
 
@@ -360,5 +351,5 @@ def _listed(what, given):
     if isinstance(given, np.ndarray):
         return given.tolist()
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-        raise ValueError(f"{what} must be a list, got {_shown(given)}")
+        raise ValueError(f"{what} must be a list, got {arguments.shown(given)}")
     return list(given)

@@ -2,6 +2,7 @@
 import anywidget
 import traitlets
 
+from xorlab import arguments
 from xorlab.playground import bundle, picture, script, take
 from xorlab.playground import state as states
 
@@ -30,9 +31,11 @@ class Playground(anywidget.AnyWidget):
 
     def __init__(self, preset: str | None = None, *, points=None, shape: str = "full", **changes):
         if points is not None:
+            if isinstance(points, tuple) and len(points) != 2:
+                raise ValueError("points must be a pair (x, y) or the path of a CSV file, got "
+                                 f"{arguments.shown(points)}")
             changes["data"] = states.own_points(*points) if isinstance(points, tuple) else states.read_csv(points)
-        if shape not in SHAPES:
-            raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+        arguments.one_of("shape", shape, SHAPES)
         first = states.complete({}) if preset is None else states.preset(preset)
         super().__init__(state=states.changed(first, **changes), shape=shape)
         self.on_msg(self._answer)

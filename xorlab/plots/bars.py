@@ -1,11 +1,13 @@
 """Bars, dots, tables and pictures: how much, how often, and what the network sees."""
 import numpy as np
+from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from xorlab import look, tflite_bytes
+from xorlab import arguments, look, tflite_bytes
+from xorlab.compare import ErrorReport
 from xorlab.plots.lines import curve_axes
-from xorlab.plots.paper import COUNT, HALF, PAGE, canvas, describe, fact
-from xorlab.races import wilson
+from xorlab.plots.paper import COUNT, HALF, PAGE, canvas, describe, fact, form_of, literal, wanted
+from xorlab.races import Entry, wilson
 
 
 def bars(values, ax=None, *, title, xlabel, form="{:,}", colour=look.BAR):
@@ -15,13 +17,18 @@ def bars(values, ax=None, *, title, xlabel, form="{:,}", colour=look.BAR):
 
     >>> ax = plots.bars({"relu-2-4-1": 1076, "sigmoid-2-3-1": 1352}, title="Flash", xlabel="bytes")
     """
+    title, xlabel = wanted(ax, title=title, xlabel=xlabel)
+    for name, value in _some("values", arguments.named("values", values, "numbers")).items():
+        arguments.real(f"the bar {arguments.shown(name)}", value)
+    values = {literal(name): value for name, value in values.items()}
+    _check_colour(colour)
     ax = _row_axes(ax, len(values))
     drawn = ax.barh(range(len(values)), list(values.values()), color=colour)      # by number: names may be equal
-    ax.bar_label(drawn, [form.format(value) for value in values.values()], padding=4)
+    ax.bar_label(drawn, [form_of(form, value) for value in values.values()], padding=4)
     ax.set_yticks(range(len(values)), list(values))
     ax.set(title=title, xlabel=xlabel, xlim=(0, 1.18 * max(values.values())), ylim=(len(values) - 0.5, -0.5))
     ax.xaxis.set_major_formatter("{x:,.6g}")
-    describe(ax, f"{title}, {xlabel}: " + "; ".join(f"{name} {form.format(v)}" for name, v in values.items()) + ".")
+    describe(ax, f"{title}, {xlabel}: " + "; ".join(f"{name} {form_of(form, v)}" for name, v in values.items()) + ".")
     return ax
 
 
@@ -30,7 +37,9 @@ def shares(entries, ax=None, *, title="Share of starts solved"):
 
     >>> ax = plots.shares(training.race(["sgd", "adam"], starts=100, epochs=800).entries)
     """
-    labels, solved = [entry.label for entry in entries], [entry.share for entry in entries]
+    title, = wanted(ax, title=title)
+    entries = _entries(entries)
+    labels, solved = [literal(entry.label) for entry in entries], [entry.share for entry in entries]
     ax = _row_axes(ax, len(entries))
     ax.barh(labels, solved, color=[look.OPTIMIZERS[entry.optimizer.name][0] for entry in entries], height=0.7)
     for row, entry in enumerate(entries):
@@ -54,6 +63,9 @@ def interval(solved, starts, ax=None, *, title=None):
 
     >>> ax = plots.interval(0, 128)
     """
+    title, = wanted(ax, title=title)
+    starts = arguments.whole("starts", starts, 1)
+    solved = arguments.whole("solved", solved, 0, starts)
     ax = canvas(HALF, 430)[1] if ax is None else ax
     low, high = wilson(solved, starts)
     p, seen = np.linspace(0, 1, 1_001), solved / starts
@@ -80,7 +92,11 @@ def dots(groups, ax=None, *, title, xlabel, beside=None, heading=""):
 
     >>> ax = plots.dots({"pixels": a, "ImageNet": b}, title="Ten draws", xlabel="share right")
     """
-    beside = beside or {}
+    title, xlabel, heading = wanted(ax, title=title, xlabel=xlabel, heading=heading)
+    beside = {literal(name): literal(arguments.text("beside", words)) for name, words in arguments.named(
+        "beside", {} if beside is None else beside, "words").items()}
+    groups = {literal(name): _row(name, values) for name, values in _some(
+        "groups", arguments.named("groups", groups, "numbers")).items()}
     ax = _row_axes(ax, len(groups) + bool(heading) / 2)
     for row, (name, values) in enumerate(groups.items()):
         ax.plot(values, [row] * len(values), "o", color=look.BAR, markersize=7, alpha=0.6, markeredgewidth=0)
@@ -99,7 +115,9 @@ def dots(groups, ax=None, *, title, xlabel, beside=None, heading=""):
 
 def final_losses(entry, ax=None, *, title=None):
     """Draw the histogram of the final losses of one optimizer's starts and return the axes."""
-    title = title or f"Final losses, {entry.label}"
+    title, = wanted(ax, title=title)
+    arguments.instance("entry", entry, Entry, "an entry of what training.race returns")
+    title = title or literal(f"Final losses, {entry.label}")
     ax = curve_axes(ax)
     finite = entry.losses[~entry.diverged]
     ax.hist(finite, bins=np.linspace(0, max(0.3, finite.max(initial=0)), 61),
@@ -117,6 +135,9 @@ def byte_parts(accounts, ax=None, *, title="What the bytes of each file are for"
 
     >>> ax = plots.byte_parts([tflite_bytes.account(path) for path in files])
     """
+    title, = wanted(ax, title=title)
+    accounts = _some("accounts", arguments.several(
+        "accounts", accounts, "what tflite_bytes.account returns", tflite_bytes.ByteAccount))
     ax = _row_axes(ax, max(len(accounts), 5))                       # the key needs room
     rows, left = range(len(accounts)), np.zeros(len(accounts))      # by number: two files may have one name
     for purpose, colour in zip(tflite_bytes.PURPOSES, look.PARTS, strict=True):
@@ -126,7 +147,7 @@ def byte_parts(accounts, ax=None, *, title="What the bytes of each file are for"
         left += widths
     for row, account in enumerate(accounts):
         ax.text(account.total, row, f" {account.total:,}", va="center")
-    ax.set_yticks(rows, [account.name for account in accounts])
+    ax.set_yticks(rows, [literal(account.name) for account in accounts])
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set(title=title, xlabel="bytes", xlim=(0, 1.12 * left.max()))
     ax.invert_yaxis()
@@ -143,9 +164,13 @@ def error_sizes(reports, ax=None, *, title="Errors over all points", names=None)
 
     names : of the rows; None means the reports' pairs. Colours are those of the forms that they tell.
     """
+    title, = wanted(ax, title=title)
+    reports = _some("reports", arguments.several("reports", reports, "what compare.errors returns", ErrorReport))
+    if names is not None:
+        names = _labels("names", names, len(reports))
     ax = _row_axes(ax, len(reports))
     rows = range(len(reports))
-    names = [report.pair for report in reports] if names is None else list(names)
+    names = [literal(report.pair) for report in reports] if names is None else names
     mean, largest = ([getattr(report, part) for report in reports] for part in ("mean_abs", "max_abs"))
     colours = [look.FORMS[look.form(name)][0] if look.form(name) else look.BAR for name in names]
     ax.hlines(rows, mean, largest, color=look.LINE[0], linewidth=3, zorder=1)
@@ -172,14 +197,21 @@ def confusion(labels, predicted, ax=None, *, names=None, title="Confusion matrix
         their numbers.
     Rows are the true classes, columns the predicted ones, so the diagonal counts what is right.
     """
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    title, = wanted(ax, title=title)
+    labels, predicted = (arguments.numbers_in(name, given, finite=False) for name, given in (
+        ("labels", labels), ("predicted", predicted)))
     if labels.shape != predicted.shape or labels.ndim != 1 or {labels.dtype.kind, predicted.dtype.kind} - set("iu"):
         raise ValueError(f"labels and predicted classes must be whole numbers of one shape (n,), "
                          f"got {labels.dtype} {labels.shape} and {predicted.dtype} {predicted.shape}")
     taken = np.concatenate([labels, predicted])
+    if names is not None:
+        names = _labels("names", names)
+    elif taken.max(initial=-1) >= MOST_CLASSES:
+        raise ValueError(f"a confusion matrix has up to {MOST_CLASSES} classes, got a class {taken.max()}")
     names = range(taken.max(initial=-1) + 1) if names is None else names
     if not len(taken) or taken.min() < 0 or taken.max() >= len(names):
-        raise ValueError(f"classes must lie between 0 and {len(names) - 1}, and there must be some; got {taken}")
+        raise ValueError(f"classes must lie between 0 and {len(names) - 1}, and there must be some; got "
+                         f"{taken if len(taken) <= 10 else f'{taken.min()} to {taken.max()}'}")
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (labels, predicted), 1)
     ax = table(counts, names, names, canvas(HALF, 480)[1] if ax is None else ax, title=title,
@@ -199,14 +231,21 @@ def table(values, rows, columns, ax=None, *, title, xlabel, ylabel, form="{}", m
 
     >>> ax = plots.table(shares, names, rates, title="Solved", xlabel="rate", ylabel="optimizer", form="{:.0%}")
     """
-    values = np.asarray(values)
+    title, xlabel, ylabel = wanted(ax, title=title, xlabel=xlabel, ylabel=ylabel)
+    values = arguments.numbers_in("values", values)
+    rows, columns = _labels("rows", rows), _labels("columns", columns)
+    if values.shape != (len(rows), len(columns)) or not 0 < values.size <= MOST_CELLS:
+        raise ValueError(f"values must have a row for each of {len(rows)} names and a column for each of "
+                         f"{len(columns)}, up to {MOST_CELLS:,} cells; got shape {values.shape}")
+    if most is not None:
+        arguments.real("most", most, above=0)
     if ax is None:
         _, ax = canvas(height=110 + 60 * len(values))
     ax.imshow(values, cmap=COUNT, vmin=0, vmax=most, aspect="equal" if len(rows) == len(columns) else "auto",
               origin="upper")
     for (row, column), value in np.ndenumerate(values):
         # dark on pale and white on dark, by half the darkest shade
-        ax.text(column, row, form.format(value), ha="center", va="center",
+        ax.text(column, row, form_of(form, value), ha="center", va="center",
                 color=look.PAPER[0] if value > (values.max() if most is None else most) / 2 else look.INK[0])
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.set_xticks(range(len(columns)), columns)
@@ -216,8 +255,9 @@ def table(values, rows, columns, ax=None, *, title, xlabel, ylabel, form="{}", m
 
 def picture(image, ax=None, *, title=""):
     """Draw one picture of (height, width, 1) greys or (height, width, 3) colours in 0..1 and return the axes."""
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
+    title, = wanted(ax, title=title)
+    image = arguments.numbers_in("image", image)
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise ValueError(f"a picture has shape (height, width, 1) or (height, width, 3), got {image.shape}")
     if ax is None:
         _, ax = canvas(230, 250)
@@ -236,7 +276,10 @@ def pictures(images, titles=None, *, says=None):
 
     titles : one each.  says : a sentence for the whole row, in the place of one for each picture.
     """
-    titles = [""] * len(images) if titles is None else list(titles)
+    images = _some("images", arguments.several("images", images, "pictures"))
+    titles = [""] * len(images) if titles is None else _labels("titles", titles, len(images))
+    if says is not None:
+        arguments.text("says", says)
     lines = max(title.count("\n") + bool(title) for title in titles)
     figure, axes = canvas(PAGE, PAGE / len(images) + 21 * lines + 10 * bool(lines), columns=len(images), squeeze=False)
     for ax, image, title in zip(axes[0], images, titles, strict=True):
@@ -244,6 +287,43 @@ def pictures(images, titles=None, *, says=None):
     if says:
         figure.alt_text = says
     return axes[0]
+
+
+MOST_CELLS, MOST_CLASSES = 10_000, 100
+
+
+def _some(name, values):
+    """Return values of which there are some.  Raises ValueError for none."""
+    if not len(values):
+        raise ValueError(f"{name} must hold at least one to draw, got none")
+    return values
+
+
+def _entries(entries):
+    return _some("entries", arguments.several("entries", entries, "entries of what training.race returns", Entry))
+
+
+def _labels(name, given, count=None):
+    """Return names as they are drawn.  Raises ValueError for another count; whole numbers are names too."""
+    given = list(given) if isinstance(given, str) else given
+    given = arguments.several(name, given, "texts", str | int | np.integer | float)
+    if count is not None and len(given) != count:
+        raise ValueError(f"{name} must be {count}, one for each that is drawn, got {len(given)}")
+    return [literal(str(one)) for one in given]
+
+
+def _row(name, values):
+    """Return the numbers of a group of dots, float64 (runs,)."""
+    values = arguments.numbers_in(f"the group {arguments.shown(name)}", values)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"the group {arguments.shown(name)} must hold numbers (runs,), at least one, got shape "
+                         f"{values.shape}")
+    return values
+
+
+def _check_colour(colour):
+    if not isinstance(colour, str | tuple) or not colors.is_color_like(colour):
+        raise ValueError(f'colour must be one of matplotlib\'s, such as "#8c8c8c", got {arguments.shown(colour)}')
 
 
 def _row_axes(ax, rows):

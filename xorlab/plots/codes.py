@@ -10,9 +10,22 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 
-from xorlab import compare, data, look
+from xorlab import arguments, compare, data, look
+from xorlab.integer import IntegerMLP
 from xorlab.plots.lines import curve_axes, draw
-from xorlab.plots.paper import COUNT, DIFFERENCE, HALF, OUTPUT, bar_beside, canvas, describe, fact
+from xorlab.plots.paper import (
+    COUNT,
+    DIFFERENCE,
+    HALF,
+    OUTPUT,
+    bar_beside,
+    canvas,
+    describe,
+    fact,
+    label_of,
+    literal,
+    wanted,
+)
 from xorlab.plots.squares import (
     checked_span,
     clipped,
@@ -42,13 +55,14 @@ def code_difference(a, b, ax=None, *, title=None, reach=None, inputs=None, at=No
 
     >>> ax = plots.code_difference(int8, pytorch)
     """
+    title, = wanted(ax, title=title)
     if not isinstance(a, QuantizedPredictor):
         raise TypeError(f"{name_of(a)} has no input codes to draw; use difference() for float predictors")
     plane = _code_plane(a, a.sample, a.input.dtype, inputs, at)
     first, meaning = of_class_one(a.output.dequantize(a.codes(plane.q)), a)
     second, other = of_class_one(answers(b, a.input.dequantize(plane.q)), b)
     z = first - second
-    title = title or slice_title(f"{a.name} minus {name_of(b)}", inputs)
+    title = title or slice_title(literal(f"{a.name} minus {name_of(b)}"), inputs)
     ax = _signed(plane, z, ax, title, reach_of(z, reach), difference_label(meaning, other),
                  f"On average {np.abs(z).mean():.4f} in size.")
     describe(ax, f"Differences of outputs on {plane.words}, {title}: from {z.min():.3f} to {z.max():.3f}, "
@@ -70,12 +84,13 @@ def disagreement(a, b, ax=None, *, title=None, inputs=None, at=None):
 
     >>> ax = plots.disagreement(tflm, reference, title="tflm minus reference")
     """
+    title, = wanted(ax, title=title)
     compare.check_codes(a, b)
     plane = _code_plane(a, a.sample, a.input.dtype, inputs, at)
     first = a.codes(plane.q)
     steps = (first.astype(int) - b.codes(plane.q)).reshape(len(plane.q), -1)
     steps = np.take_along_axis(steps, np.abs(steps).argmax(axis=1)[:, None], axis=1)[:, 0]
-    title = title or slice_title(f"{a.name} minus {b.name}", inputs)
+    title = title or slice_title(literal(f"{a.name} minus {b.name}"), inputs)
     differing, largest = np.count_nonzero(steps), np.abs(steps).max()
     if len(plane.labels) == 2 and differing <= SPARSE * len(steps):
         ax = _sparse(plane, steps, first, a, ax, title)
@@ -236,6 +251,9 @@ def origins(a, b, ax=None, *, title=None, inputs=None, at=None):
 
     >>> ax = plots.origins(net, net.under("reference"))
     """
+    title, = wanted(ax, title=title)
+    for net in (a, b):
+        arguments.instance("a net", net, IntegerMLP, "an IntegerMLP")
     plane = _code_plane(a, (a.width,), a.input.dtype, inputs, at)
     first = compare.origins(a, b, plane.q)
     title = title or slice_title(f"where {a.rule} and {b.rule} part", inputs)
@@ -293,6 +311,7 @@ def response(*predictors, ax=None, title="Output against the input", span=None):
         where there is none.
     Raises ValueError for a predictor of more inputs, or none at all.
     """
+    title, = wanted(ax, title=title)
     if not predictors:
         raise ValueError("response needs at least one predictor to draw, got none")
     for p in predictors:
@@ -311,7 +330,7 @@ def response(*predictors, ax=None, title="Output against the input", span=None):
         y = single_answers(p, x.reshape(-1, *(getattr(p, "sample", None) or (1,))))
         draw(ax, x, y, name_of(p), named=False,
              drawstyle="steps-mid" if p in quantized else "default", linewidth=1.6)
-        said.append(f"{name_of(p)} from {y.min():.3g} to {y.max():.3g}"
+        said.append(f"{label_of(p)} from {y.min():.3g} to {y.max():.3g}"
                     + (f" on {len(x):,} codes" if p in quantized else ""))
     ax.set(title=title, xlabel="input", ylabel="output")
     ax.legend()                                         # where names would stand, there is the axis of codes

@@ -4,8 +4,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import offset_copy
 
-from xorlab import look
-from xorlab.plots.paper import canvas, describe
+from xorlab import arguments, look
+from xorlab.plots.paper import canvas, checked, describe, form_of, literal, wanted
+from xorlab.races import Entry
+from xorlab.training import History
 
 MOST_NAMED = 7                  # curves with names beside them; more get a legend
 GREYS = (look.INK[0], "0.45", "0.62", "0.75")           # of curves that stand for no optimizer and no form
@@ -22,20 +24,36 @@ def draw(ax, x, y, name, *, number="", optimizer=None, named=True, **options):
 
     >>> line = plots.draw(ax, epochs, losses, "adam, rate 0.1", number="0.002")
     """
+    x, y = _curve(name, x, y)
+    number, name = literal(arguments.text("number", number)), arguments.text("name", name)
+    if optimizer is not None:
+        arguments.one_of("optimizer", optimizer, look.OPTIMIZERS)
+    named = arguments.switch("named", named)
+    checked(ax)
     optimizer, form = optimizer or look.optimizer(name), look.form(name)
     ends = ax.__dict__.setdefault("named_ends", [])
     colour, style, ink = _look_of(optimizer, form, [kind for *_, kind in ends])
-    line, = ax.plot(x, y, **{"color": colour, "linestyle": style, "label": name, **options})
+    line, = ax.plot(x, y, **{"color": colour, "linestyle": style, "label": literal(name), **options})
     if len(line.get_xdata()):
         line.set(marker=line.get_marker() if line.get_marker() != "None" else "o")
         if "marker" not in options:
             line.set_markevery([-1])
-    ends.append((line, ": ".join(filter(None, [name, number])), line.get_color() if ink is None else ink,
+    ends.append((line, ": ".join(filter(None, [literal(name), number])), line.get_color() if ink is None else ink,
                  optimizer or form))
     ax.grid(axis="y")
     if named:
         _name(ax)
     return line
+
+
+def _curve(name, x, y):
+    """Return a curve's numbers x and y, float (n,) each.  Raises ValueError for others."""
+    x, y = (arguments.numbers_in(f"{axis} of {arguments.shown(name)}", given, finite=False) for axis, given in (
+        ("x", x), ("y", y)))
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"x and y of {arguments.shown(name)} must be as many numbers, got shapes {x.shape} and "
+                         f"{y.shape}")
+    return x, y
 
 
 def _look_of(optimizer, form, before):
@@ -126,15 +144,28 @@ def lines(curves, ax=None, *, title, xlabel, ylabel, number=None, log="", **opti
 
     >>> ax = plots.lines({"PTQ": (bits, a), "QAT": (bits, b)}, title="Mean error", xlabel="bits", ylabel="error")
     """
+    title, xlabel, ylabel = wanted(ax, title=title, xlabel=xlabel, ylabel=ylabel)
+    arguments.one_of("log", log, ("", "x", "y", "xy"))
+    curves = {name: _pair(name, given) for name, given in arguments.named("curves", curves, "pairs (x, y)").items()}
+    if not curves:
+        raise ValueError("curves must hold at least one to draw, got none")
     ax = curve_axes(ax)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
     for i, (name, (x, y)) in enumerate(curves.items(), 1):
-        draw(ax, x, y, name, number=number.format(y[-1]) if number else "", named=i == len(curves), **options)
+        last = form_of(number, y[-1]) if number is not None and len(y) else ""
+        draw(ax, x, y, name, number=last, named=i == len(curves), **options)
     if ax.get_yscale() == "linear":
         ax.yaxis.set_major_formatter("{x:,.6g}")
-    ends = "; ".join(f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, (x, y) in curves.items() if len(x))
+    ends = "; ".join(f"{literal(name)} from {y[0]:.3g} to {y[-1]:.3g}" for name, (x, y) in curves.items() if len(x))
     describe(ax, f"{title}, by {xlabel}: {ends}.")
     return ax
+
+
+def _pair(name, given):
+    pair = arguments.several(f"the curve {arguments.shown(name)}", given, "two, x and y")
+    if len(pair) != 2:
+        raise ValueError(f"the curve {arguments.shown(name)} must be a pair (x, y), got {arguments.shown(given)}")
+    return _curve(name, *pair)
 
 
 def losses(history, ax=None, *, label=None, title="Loss while training"):
@@ -142,8 +173,10 @@ def losses(history, ax=None, *, label=None, title="Loss while training"):
 
     >>> ax = plots.losses(training.fit(net, *data.corners()))
     """
+    title, label = wanted(ax, title=title, label=label)
+    arguments.instance("history", history, History, "what training.fit returns")
     ax = curve_axes(ax)
-    label = label or history.optimizer.label
+    label = label or literal(history.optimizer.label)
     ax.set(title=title, xlabel="epoch", ylabel=f"loss ({history.loss})", yscale="log")
     draw(ax, range(len(history.losses)), history.losses, label, number=f"{history.final_loss:.2g}",
          optimizer=history.optimizer.name)
@@ -159,11 +192,19 @@ def curves(history, quantity, ax=None, *, title=None):
 
     >>> ax = plots.curves(net.fit(x, y, validation_split=0.15).history, "accuracy")
     """
-    if quantity not in history:
-        raise ValueError(f"the history holds {', '.join(history)}; got {quantity!r}")
+    title, = wanted(ax, title=title)
+    if not isinstance(history, dict) or not history:
+        raise TypeError(f"history must be the dict `History.history` of a Keras fit, got {arguments.shown(history)}")
+    if not isinstance(quantity, str) or quantity not in history:
+        raise ValueError(f"the history holds {', '.join(map(str, history))}; got {arguments.shown(quantity)}")
+    history = {key: arguments.numbers_in(key, values, finite=False) for key, values in history.items()
+               if key in (quantity, f"val_{quantity}")}
+    for key, values in history.items():
+        if values.ndim != 1 or not len(values):
+            raise ValueError(f"{key} must hold a number for each epoch, got shape {values.shape}")
     ax = curve_axes(ax)
-    title = title or f"{quantity} while training".capitalize()
-    ax.set(title=title, xlabel="epoch", ylabel=quantity)
+    title = title or literal(f"{quantity} while training".capitalize())
+    ax.set(title=title, xlabel="epoch", ylabel=literal(quantity))
     ends = []
     for key, label in ((quantity, "training"), (f"val_{quantity}", "validation")):
         if key in history:
@@ -180,6 +221,10 @@ def survival(entries, ax=None, *, title="Starts not yet solved"):
 
     >>> ax = plots.survival(training.race(["sgd", "adam"], starts=100, epochs=3_000).entries)
     """
+    title, = wanted(ax, title=title)
+    entries = arguments.several("entries", entries, "entries of what training.race returns", Entry)
+    if not entries:
+        raise ValueError("entries must hold at least one to draw, got none")
     ax = curve_axes(ax)
     solved = [entry.epochs_to_solve[entry.solved] for entry in entries]
     first = min([done.min() for done in solved if len(done)], default=1)
@@ -194,10 +239,10 @@ def survival(entries, ax=None, *, title="Starts not yet solved"):
         draw(ax, np.concatenate([[1], np.maximum(np.sort(done), 1), [entry.epochs]]), np.append(left, left[-1]),
              entry.label, number=f"{100 * (1 - entry.share):.0f} %", optimizer=entry.optimizer.name,
              named=entry is entries[-1], drawstyle="steps-post")
-    left = "; ".join(f"{entry.label} {1 - entry.share:.0%}" for entry in entries)
+    left = "; ".join(f"{literal(entry.label)} {1 - entry.share:.0%}" for entry in entries)
     describe(ax, f"{title}, at the end: {left}.")
     return ax
 
 
 def curve_axes(ax):
-    return canvas(height=380)[1] if ax is None else ax
+    return canvas(height=380)[1] if arguments.axes(ax) is None else ax

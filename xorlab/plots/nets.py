@@ -6,9 +6,9 @@ import torch
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from xorlab import data, look, models
+from xorlab import arguments, data, look, models
 from xorlab.plots import squares
-from xorlab.plots.paper import OUTPUT, PAGE, canvas, describe
+from xorlab.plots.paper import OUTPUT, PAGE, canvas, describe, wanted
 
 SIDE = 33               # points along each side of a unit's little surface
 ROW = 106               # pixels of height for each unit of the tallest layer, as long as there is room
@@ -16,6 +16,7 @@ THIN = 24               # pixels of height for each at least
 TALLEST = 900           # pixels that the units of a layer share, if they fit
 UNIT = 54               # pixels: side of a little surface
 NEAR = 0.66             # weights are written this far along their lines, where lines to one unit lie apart
+FARTHEST = 1e15         # of a weight that is drawn, and its slope
 THICK = 7               # points: width of the line of the largest weight
 INK, QUIET, PAPER = look.INK[0], look.QUIET[0], look.PAPER[0]
 
@@ -28,6 +29,7 @@ def network(net: nn.Module, *, title: str | None = None):
     room: out of at most three units, or into one.
     Raises TypeError for another module.
     """
+    title, = wanted(None, title=title)
     if not isinstance(net, models.MLP):
         raise TypeError(f"network draws an MLP of xorlab.models, got {type(net).__name__}")
     lines = [module for module in net.chain() if isinstance(module, nn.Linear)]
@@ -144,6 +146,8 @@ def activations(names: Sequence[str] = ("sigmoid", "tanh", "relu"), *, reach: fl
 
     reach : sums are drawn from -reach to reach.  Slopes are what PyTorch's backward computes.
     """
+    names = arguments.several("names", names, "names", str)
+    reach = arguments.real("reach", reach, above=0, most=1e6)
     unknown = [name for name in names if name not in models.ACTIVATIONS]
     if unknown or not names:
         raise ValueError(f"activations must be some of {', '.join(models.ACTIVATIONS)}, "
@@ -166,12 +170,23 @@ def activations(names: Sequence[str] = ("sigmoid", "tanh", "relu"), *, reach: fl
     return axes[0]
 
 
+def _checked_loss(loss):
+    """Return a function of one weight that answers with a float.  Raises TypeError for what is none."""
+    if not callable(loss):
+        raise TypeError(f"loss must be a function of one weight, got {arguments.shown(loss)}")
+    return lambda weight: arguments.real("what loss returns", loss(weight))
+
+
 def loss_along(loss: Callable[[float], float], at: float, slope: float, rate: float, *, reach: float = 2):
     """Draw the loss against one weight, its slope where the weight is, and a step against it; return the axes.
 
     loss : from the weight to the loss.  at : where the weight is.  slope : of the loss there.
     rate : the step goes to at - rate * slope.  reach : how far to both sides to draw.
     """
+    at, slope, rate = (arguments.real(name, value, least=-FARTHEST, most=FARTHEST) for name, value in (
+        ("at", at), ("slope", slope), ("rate", rate)))
+    reach = arguments.real("reach", reach, above=0, most=FARTHEST)
+    loss = _checked_loss(loss)
     to = at - rate * slope
     w = np.linspace(min(at, to) - reach, max(at, to) + reach, 161)
     ax = canvas(PAGE, 380)[1]

@@ -8,10 +8,12 @@ from matplotlib import colormaps, colors
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from xorlab import files, look
+from xorlab import arguments, files, look
+from xorlab.predictors import name_of
 
 PAGE, HALF = 1000, 530          # pixels on a page: its width, and that of a figure that stands beside another
 PAGE_DPI, STORED_DPI = 100, 200
+TALLEST, MOST_PANELS = 20_000, 100      # pixels; axes in a row or a column
 COLOURS = 256                   # of a stored picture: a palette makes it a third as large
 NAMED = [int(colour[1:], 16) for colour in look.named()]
 
@@ -34,12 +36,51 @@ def canvas(width: float = PAGE, height: float = 400, rows: int = 1, columns: int
 
     >>> figure, (left, right) = plots.canvas(1000, 380, columns=2, sharey=True)
     """
-    if not (0 < width <= PAGE and height > 0):
-        raise ValueError(f"a figure has a height and is up to {PAGE} pixels wide, a page's width; "
-                         f"got {width} x {height}")
+    width, height = (arguments.real(name, size) for name, size in (("width", width), ("height", height)))
+    if not (1 <= width <= PAGE and 1 <= height <= TALLEST):
+        raise ValueError(f"a figure has a height, up to {TALLEST:,} pixels, and is up to {PAGE} pixels wide, a page's "
+                         f"width; got {width:g} x {height:g}")
+    rows, columns = arguments.whole("rows", rows, 0, MOST_PANELS), arguments.whole("columns", columns, 1, MOST_PANELS)
+    exact = arguments.switch("exact", exact)
     figure = plt.figure(figsize=(width / PAGE_DPI, height / PAGE_DPI), layout="none" if exact else "constrained")
     figure.exact = exact
     return figure, figure.subplots(rows, columns, **options) if rows else None
+
+
+def checked(ax):
+    """Return axes to draw into.  Raises TypeError for anything else, None included."""
+    if ax is None:
+        raise TypeError("ax must be matplotlib's axes, such as plots.canvas()[1], got None")
+    return arguments.axes(ax)
+
+
+def literal(words: str) -> str:
+    """Return words as matplotlib draws them letter by letter: between two $ it would set them as a formula.
+
+    >>> print(literal("costs $5 or $6"))
+    costs \\$5 or \\$6
+    """
+    return words.replace(r"\$", "$").replace("$", r"\$")
+
+
+def label_of(predictor) -> str:
+    """Return the name of a predictor as it is drawn."""
+    return literal(name_of(predictor))
+
+
+def wanted(ax, **words) -> list:
+    """Check axes, or None, and texts to draw, or None; return the texts as they are drawn."""
+    arguments.axes(ax)
+    return [text if text is None else literal(arguments.text(name, text)) for name, text in words.items()]
+
+
+def form_of(form, value) -> str:
+    """Write a number by a format such as "{:,}".  Raises ValueError for what is none."""
+    try:
+        return literal(arguments.text("form", form).format(value))
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise ValueError('form must be a format of one number, such as "{:,}", got '
+                         f"{arguments.shown(form)}") from None
 
 
 def describe(ax, sentence: str) -> None:
@@ -47,7 +88,7 @@ def describe(ax, sentence: str) -> None:
 
     For figures drawn by hand; the functions of this package describe their own.
     """
-    figure = ax.figure
+    figure, sentence = checked(ax).figure, arguments.text("sentence", sentence).replace(r"\$", "$")
     figure.alt_text = " ".join([*filter(None, [getattr(figure, "alt_text", "")]), sentence])
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
@@ -64,6 +105,8 @@ def shown(figure):
 
 def save(figure, path) -> None:
     """Write a figure to a file as it is stored in a lesson: a PNG of at most 256 colours.  Raises OSError."""
+    if not hasattr(figure, "savefig") or isinstance(figure, type) or not hasattr(figure, "get_layout_engine"):
+        raise TypeError(f"figure must be matplotlib's figure, such as plots.canvas()[0], got {arguments.shown(figure)}")
     with files.replacing(path) as made:
         made.write_bytes(png(figure)[0])
 
@@ -106,7 +149,8 @@ def unpacked(numbers):
 
 def fact(ax, sentence: str) -> None:
     """Say in a quiet line under the title what a panel shows, e.g. "3 of 4 corners right"."""
-    points = plt.rcParams["axes.titlepad"]
+    sentence, points = literal(arguments.text("sentence", sentence)), plt.rcParams["axes.titlepad"]
+    checked(ax)
     note = ax.annotate(sentence, (0, 1), xycoords="axes fraction", xytext=(0, 0.7 * points), va="bottom",
                        textcoords="offset points", color=look.QUIET[0], annotation_clip=False)
     # the title makes room for as many lines, and as with it, no width makes the axes smaller
@@ -120,7 +164,8 @@ def fact(ax, sentence: str) -> None:
 
 def attend(ax, x: float, y: float) -> None:
     """Draw a yellow ring around the one place of a figure that matters."""
-    ax.scatter(x, y, s=620, facecolor="none", edgecolor=look.ATTEND, linewidth=4.5, clip_on=False, zorder=4)
+    x, y = arguments.real("x", x), arguments.real("y", y)
+    checked(ax).scatter(x, y, s=620, facecolor="none", edgecolor=look.ATTEND, linewidth=4.5, clip_on=False, zorder=4)
 
 
 def bar_beside(image, ax, label: str, *, ticks=None, extend: str = "neither"):

@@ -1,7 +1,8 @@
 """Codes on a line: where a real number goes when it is quantized, many weights at once, and a layer's scales."""
 import numpy as np
 
-from xorlab import look
+from xorlab import arguments, look
+from xorlab.integer.affine import Affine
 from xorlab.plots.paper import PAGE, canvas, describe, fact
 
 
@@ -14,6 +15,9 @@ def ruler(affine, real, ax=None):
 
     >>> ax = plots.ruler(int8.input, 0.5)
     """
+    arguments.axes(ax)
+    arguments.instance("affine", affine, Affine, "the line between numbers and codes, such as `input` of a predictor")
+    real = arguments.real("real", real, least=-3e38, most=3e38)
     code = int(affine.quantize(real))
     back = float(affine.dequantize(code))
     if not abs(back - real) <= 2 * affine.scale:
@@ -59,11 +63,15 @@ def weight_codes(weights, limits, *, height=320):
 
     >>> axes = plots.weight_codes(w, {8: 8, 4: 3.3})
     """
-    weights = np.asarray(weights, float).ravel()
+    weights = arguments.float32("weights", weights).astype(float).ravel()
+    if not isinstance(limits, dict) or not limits or not weights.size:
+        raise ValueError("weight_codes draws some weights, with limits {bits: limit}; got "
+                         f"{weights.size} weights and {arguments.shown(limits)}")
     for bits, limit in limits.items():
-        if bits not in range(2, 9) or not isinstance(limit, (int, float, np.number)) or not 0 < limit < np.inf:
+        if not isinstance(bits, int | np.integer) or isinstance(bits, bool) or not 2 <= bits <= 8 or not isinstance(
+                limit, (int, float, np.number)) or isinstance(limit, bool) or not 0 < limit < np.inf:
             raise ValueError("weight_codes draws limits above 0 for 2 to 8 bits, {bits: limit}; got "
-                             f"{{{bits!r}: {limit!r}}}")
+                             f"{{{arguments.shown(bits)}: {arguments.shown(limit)}}}")
     figure, axes = canvas(PAGE, height, 1, len(limits), squeeze=False)
     far = weights[np.abs(weights).argmax()]
     reach = 1.08 * np.abs(weights).max()
@@ -97,10 +105,11 @@ def weight_scales(weights, bits=3, *, height=330):
 
     >>> axes = plots.weight_scales(net.hidden.weight.detach().numpy())
     """
-    weights = np.asarray(weights, float)
-    if bits not in range(2, 6) or weights.ndim != 2 or not np.abs(weights).max(axis=1, initial=0).all():
+    weights = arguments.float32("weights", weights).astype(float)
+    fits = weights.ndim == 2 and len(weights) and np.abs(weights).max(axis=1, initial=0).all()
+    if not fits or not isinstance(bits, int | np.integer) or isinstance(bits, bool) or bits not in range(2, 6):
         raise ValueError("weight_scales draws 2 to 5 bits and weights (units, inputs), no unit all 0; got "
-                         f"{bits!r} bits and the shape {weights.shape}")
+                         f"{arguments.shown(bits)} bits and the shape {weights.shape}")
     largest = 2 ** (bits - 1) - 1
     per_unit = np.abs(weights).max(axis=1, keepdims=True) / largest
     per_layer = np.full_like(per_unit, per_unit.max())

@@ -1,14 +1,31 @@
 """Outputs over a square of two inputs: surfaces, differences, classes, points."""
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import colors
 from matplotlib.colors import ListedColormap
 
-from xorlab import compare, data, look
-from xorlab.plots.paper import DIFFERENCE, HALF, OUTPUT, PAGE, bar_beside, canvas, describe, fact
+from xorlab import arguments, compare, data, look
+from xorlab.plots.paper import (
+    DIFFERENCE,
+    HALF,
+    OUTPUT,
+    PAGE,
+    bar_beside,
+    canvas,
+    checked,
+    describe,
+    fact,
+    label_of,
+    literal,
+    wanted,
+)
 from xorlab.predictors import answers, name_of
 
 SIDE = 101              # points along each side of a drawn surface
+FARTHEST = 1e30         # an end of a square: points are float32
+MOST_PANELS, LEAST_EDGE = 200, 5        # of surfaces; pixels of one
 SHADE = 1 / 512         # half a shade of 256: outputs this far beyond 0 or 1 look the same as there
 
 
@@ -24,8 +41,9 @@ def surface(predictor, ax=None, *, side=SIDE, title=None, inputs=None, at=None, 
 
     >>> ax = plots.surface(predictors.from_torch(net), title="PyTorch")
     """
+    title, = wanted(ax, title=title)
     z, meaning = _plane_of_answers(predictor, side, inputs, at, span)
-    ax = _surface(z, ax, title or slice_title(name_of(predictor), inputs), span, inputs, meaning)
+    ax = _surface(z, ax, title or slice_title(label_of(predictor), inputs), span, inputs, meaning)
     _output_bar(ax, meaning, z)
     return ax
 
@@ -43,18 +61,31 @@ def surfaces(panels, titles=None, *, facts=None, columns=None, side=SIDE, reach=
     >>> axes = plots.surfaces([pytorch, int8, (int8, pytorch)], facts=True)
     >>> axes = plots.surfaces(frames, [f"epoch {epoch}" for epoch in epochs], columns=6)
     """
-    drawn = [_panel(panel, side) for panel in panels]
+    drawn = [_panel(panel, side) for panel in arguments.several("panels", panels, "predictors, outputs or pairs")]
     if not drawn:
         raise ValueError("surfaces needs at least one panel to draw, got none")
-    titles = [panel.title for panel in drawn] if titles is None else list(titles)
-    facts = [panel.fact for panel in drawn] if facts is True else list(facts or [""] * len(drawn))
+    if len(drawn) > MOST_PANELS:
+        raise ValueError(f"surfaces draws up to {MOST_PANELS} panels, got {len(drawn)}")
+    titles = [panel.title for panel in drawn] if titles is None else [
+        literal(title) for title in arguments.several("titles", titles, "texts", str)]
+    if facts is True:
+        facts = [panel.fact for panel in drawn]
+    else:
+        facts = arguments.several("facts", facts, "texts", str) if facts is not None and facts is not False else [
+            ""] * len(drawn)
+    columns = 4 if columns is None else arguments.whole("columns", columns, 1)
     if not len(drawn) == len(titles) == len(facts):
         raise ValueError(f"{len(drawn)} panels need as many titles and facts, got {len(titles)} and {len(facts)}")
-    columns = min(columns or 4, len(drawn))
+    columns = min(columns, len(drawn))
+    if width is not None:
+        width = arguments.real("width", width, above=0, most=PAGE)
     rows = -(-len(drawn) // columns)
     kinds = {panel.signed for panel in drawn}
     bars = 95 * len(kinds)
     edge = min((width or PAGE) - 70 - bars, columns * 330) / columns        # of a panel, with the gap to the next
+    if edge < LEAST_EDGE:
+        raise ValueError(f"{columns} panels in a row need a wider figure, got {width or PAGE:g} pixels; take fewer "
+                         "columns")
     made, axes = canvas(width or min(PAGE, columns * edge + 70 + bars), rows * (edge + 20 + 20 * any(facts)) + 50,
                         rows, columns, squeeze=False)
     axes = axes.ravel()
@@ -87,11 +118,14 @@ class _Panel:
 
 def _panel(given, side):
     if isinstance(given, tuple):
+        if len(given) != 2:
+            raise ValueError(f"a panel of a difference is a pair of predictors, got {arguments.shown(given)}")
         a, b = given
         z, meaning = _plane_of_differences(a, b, side)
-        return _Panel(z, True, meaning, f"{name_of(a)} minus {name_of(b)}", f"from {z.min():.2f} to {z.max():.2f}")
+        title = literal(f"{name_of(a)} minus {name_of(b)}")
+        return _Panel(z, True, meaning, title, f"from {z.min():.2f} to {z.max():.2f}")
     z, meaning = _plane_of_answers(given, side) if callable(given) else (_outputs(given), "output")
-    title = name_of(given) if callable(given) else ""
+    title = label_of(given) if callable(given) else ""
     return _Panel(z, False, meaning, title, corners_right(z))
 
 
@@ -115,11 +149,12 @@ def frame(z, ax=None, *, title=""):
     z : (side, side) outputs in 0..1 at evenly spaced points of the unit square, first axis = first input, as
         `values` returns them.
     """
+    title, = wanted(ax, title=title)
     return _surface(_outputs(z), ax, title)
 
 
 def _outputs(z):
-    z = np.asarray(z)
+    z = arguments.numbers_in("outputs", z)
     if z.ndim != 2 or len(set(z.shape)) != 1 or len(z) < 2:
         raise ValueError(f"outputs to draw must have shape (side, side), got {z.shape}")
     return z
@@ -177,8 +212,9 @@ def difference(a, b, ax=None, *, side=SIDE, title=None, reach=None, inputs=None,
 
     >>> ax = plots.difference(int8, pytorch, reach=0.005)
     """
+    title, = wanted(ax, title=title)
     z, meaning = _plane_of_differences(a, b, side, inputs, at, span)
-    title = title or slice_title(f"{name_of(a)} minus {name_of(b)}", inputs)
+    title = title or slice_title(literal(f"{name_of(a)} minus {name_of(b)}"), inputs)
     ax = _difference(z, ax, title, reach_of(z, reach), span, inputs)
     _difference_bar(ax, meaning, z)
     return ax
@@ -220,7 +256,8 @@ def points(x, y, ax=None, *, title="XOR", legend=True):
     x : (n, 2) points.  y : (n,) labels of 0 and 1; of others, those up to 0.5 are circles, and the legend names them.
     legend : whether to draw it; one is enough for a row.
     """
-    x = data.points(x, columns=2)
+    title, = wanted(ax, title=title)
+    x, legend = data.points(x, columns=2), arguments.switch("legend", legend)
     y = data.labels(y, len(x))
     ax = _square_axes(ax, title)
     blue, red = look.CLASSES
@@ -250,12 +287,13 @@ def regions(predictor, ax=None, *, side=SIDE, title=None, labels=None):
     predictor : from (n, 2) to (n,), or (n, 2) for two classes.
     labels : of the four corners, in the order of `data.corners`; None means XOR's.
     """
+    title, = wanted(ax, title=title)
     x, xor = data.corners()
     labels = xor if labels is None else data.labels(labels, len(x))
     outputs = compare.two_classes(predictor, _square(predictor, side))
     tied = compare.ties(outputs).reshape(side, side)
     z = compare.classes(outputs).reshape(side, side)
-    title = title or name_of(predictor)
+    title = title or label_of(predictor)
     ax = _square_axes(ax, title, width=430)
     pale = ListedColormap(OUTPUT([0.35, 0.65]))
     ax.imshow(np.ma.masked_array(z, tied).T, cmap=pale, vmin=0, vmax=1, **_place(side))
@@ -272,8 +310,14 @@ def boundary(predictor, ax, *, color=look.INK[0], linestyle="-", linewidth=1.6, 
 
     Of two classes, the line where they are equal. Where the output never crosses 0.5, the legend says so.
     """
+    label, = wanted(checked(ax), label=label)
+    linewidth = arguments.real("linewidth", linewidth, above=0, most=1000)
+    if not isinstance(color, str | tuple) or not colors.is_color_like(color):
+        raise ValueError(f'color must be one of matplotlib\'s, such as "#1c1c1c", got {arguments.shown(color)}')
+    if not _is_line(linestyle):
+        raise ValueError(f'linestyle must be one of matplotlib\'s, such as "--", got {arguments.shown(linestyle)}')
     z = values(predictor, side)
-    label = label or name_of(predictor)
+    label = label or label_of(predictor)
     crosses = z.min() < 0.5 < z.max()
     if crosses:
         ax.contour(*_ticks(side), z.T, levels=[0.5], colors=color, linestyles=linestyle, linewidths=linewidth)
@@ -283,6 +327,16 @@ def boundary(predictor, ax, *, color=look.INK[0], linestyle="-", linewidth=1.6, 
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     describe(ax, f"Boundary of {label}, {share_of(z > 0.5)} of the square above 0.5.")
     return ax
+
+
+def _is_line(style):
+    if isinstance(style, str):
+        return bool(style) and style in ("-", "--", "-.", ":", "solid", "dashed", "dashdot", "dotted")
+    try:
+        offset, dashes = style
+        return all(arguments.real("a dash", number, least=0) >= 0 for number in (offset, *dashes)) and len(dashes) > 1
+    except (TypeError, ValueError):
+        return False
 
 
 def values(predictor, side=SIDE):
@@ -332,14 +386,15 @@ def with_others(pairs, name, sample, inputs, at, dtype):
     """Return inputs (n, *shape of `at`) in which two numbers are those of pairs (n, 2) and the others those of `at`."""
     if inputs is None or at is None:
         raise ValueError("a slice needs both inputs=(i, j), the two to draw, and at=, one input for the others")
-    at = np.asarray(at)
-    if at.dtype.kind not in "fiu" or not np.isfinite(at).all() or (sample is not None and at.shape != tuple(sample)):
+    at = arguments.numbers_in("at", at, kinds="fiu")
+    if (sample is not None and at.shape != tuple(sample)):
         raise ValueError(f"at must be one input of {name}, numbers of shape {sample or '(inputs,)'}; "
                          f"got {at.dtype} of shape {at.shape}")
-    chosen = list(inputs) if np.ndim(inputs) == 1 else []
-    if len(set(chosen)) != 2 or len(chosen) != 2 or not all(
-            isinstance(i, (int, np.integer)) and 0 <= i < at.size for i in chosen):
-        raise ValueError(f"inputs must be two different whole numbers from 0 to {at.size - 1}, got {inputs}")
+    chosen = list(inputs) if isinstance(inputs, tuple | list | range) or np.ndim(inputs) == 1 else []
+    if len(chosen) != 2 or not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and 0 <= i < at.size
+                                   for i in chosen) or chosen[0] == chosen[1]:
+        raise ValueError(f"inputs must be two different whole numbers from 0 to {at.size - 1}, got "
+                         f"{arguments.shown(inputs)}")
     with np.errstate(invalid="ignore"):                 # a number that is no code is refused below
         fixed = at.astype(dtype)
     if np.dtype(dtype).kind in "iu" and (at != fixed).any():
@@ -351,8 +406,10 @@ def with_others(pairs, name, sample, inputs, at, dtype):
 
 
 def checked_span(span):
-    if np.shape(span) != (2,) or not np.isfinite(span).all() or not span[0] < span[1]:
-        raise ValueError(f"span must be two numbers, the lower first, got {span}")
+    ends = arguments.several("span", span, "two numbers")
+    if len(ends) != 2 or not all(isinstance(end, numbers.Real) and not isinstance(end, bool) and abs(end) <= FARTHEST
+                                 for end in ends) or not ends[0] < ends[1]:
+        raise ValueError(f"span must be two numbers, the lower first, got {arguments.shown(span)}")
     return span
 
 
@@ -362,8 +419,8 @@ def slice_title(title, inputs):
 
 def reach_of(z, reach):
     """Return where a signed scale ends: as asked, or at the largest size."""
-    if reach is not None and not (np.isscalar(reach) and np.isfinite(reach) and reach > 0):
-        raise ValueError(f"reach must be a number above 0, got {reach}")
+    if reach is not None:
+        reach = arguments.real("reach", reach, above=0)
     return reach or float(np.abs(z).max()) or 1e-9              # two equal predictors give a white square
 
 

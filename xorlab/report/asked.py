@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import data, files, ports, runtimes, sandbox, tflite_file
+from xorlab import arguments, data, files, ports, runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
 from xorlab.report.html import counted
@@ -37,7 +37,7 @@ class File:
         >>> [port.made for port in (*file.inputs, *file.outputs)]
         [(1, 2), (1, 1)]
         """
-        return cls(Path(path), *tflite_file.content_and_graph(path))
+        return cls(Path(files.checked_path("the TFLite file", path)), *tflite_file.content_and_graph(path))
 
     @cached_property
     def inputs(self) -> list[Port]:
@@ -130,6 +130,7 @@ def inputs_of(file: File, given=None, *, samples: int | None = None, seed: int |
     >>> inputs_of(file, samples=100, seed=3).words
     'a sample of 100 inputs, seed 3: input half uniform, half normal around the middle of its range'
     """
+    quantize = arguments.switch("quantize", quantize)
     wrong = [port for port in file.inputs if port.dtype is None or 0 in port.made]
     if wrong or not file.inputs:
         raise ValueError(f"{file.path}: input {wrong[0]} {wrong[0].problem or f'has shape {wrong[0].made}'}" if wrong
@@ -179,7 +180,8 @@ def _drawn(file, samples, seed):
     for what, number, least in (("samples", samples, 1), ("seed", seed, 0)):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)
                                    or number < least):
-            raise ValueError(f"{what} must be a whole number from {least}, got {number!r}")
+            raise ValueError(f"{what} must be a whole number from {least}, got {arguments.shown(number)}")
+    samples, seed = samples and int(samples), int(seed)         # NumPy's would stand in sentences and shapes
     numbers = _numbers(file)
     count = samples or max(min(SAMPLES, MOST_NUMBERS // sum(map(_size, file.inputs))), LEAST_SAMPLES)
     if numbers > ALLOWED:
@@ -249,7 +251,8 @@ def _normal(span, shape, rng):
 
 def _given(file, given, quantize):
     """Return the Inputs of arrays, or of files with them, checked."""
-    named = given if isinstance(given, dict) else _loaded(given) if isinstance(given, str | Path) else np.asarray(given)
+    named = given if isinstance(given, dict) else _loaded(given) if isinstance(given, str | Path) else (
+        arguments.numbers_in("inputs", given, kinds="fiubc", finite=False))
     arrays = named if isinstance(named, dict) else {None: named}
     if None in arrays and len(file.inputs) > 1:
         raise ValueError(f"{file.path} has {len(file.inputs)} inputs, {_names(file.inputs)}; give an X.npz with an "
@@ -285,10 +288,18 @@ def _found(port, arrays, file):
     return arrays[keys[0]]
 
 
+def _is_file(path):
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):           # a name that no file can have
+        return False
+
+
 def _loaded(path):
     """Return the array of an .npy file, or the dict of arrays of an .npz file."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no file with inputs at {path}; make one with numpy.save or numpy.savez")
+    if not _is_file(path):
+        raise FileNotFoundError(f"no file with inputs at {files.in_one_line(path)}; make one with numpy.save "
+                                "or numpy.savez")
     try:
         return files.read_arrays(path, "inputs")
     except ValueError as error:
@@ -297,15 +308,15 @@ def _loaded(path):
 
 def _checked(port, x, file, quantize):
     """Return an array as (calls, *shape of a call) in the input's type."""
-    x, where = np.asarray(x), f"input {port} of {file.path}"
+    x, where = arguments.numbers_in("inputs", x, kinds="fiubc", finite=False), f"input {port} of {file.path}"
     if x.dtype.kind == "f" and port.dtype.kind in "iu":
         if not quantize:
             raise ValueError(f"{where} takes {port.dtype} codes, got real numbers ({x.dtype}); say that they are to be "
                              "quantized by its scale (--quantize), or give codes")
         if not port.affine:
             raise ValueError(f"{where} has no scale to quantize real numbers by; give {port.dtype}")
-        if np.isnan(x).any():
-            raise ValueError(f"{where} got NaN, which has no code")
+        if not np.isfinite(x).all():
+            raise ValueError(f"{where} got NaN or infinity, which has no code")
         encode = port.affine.quantize
     elif x.dtype != port.dtype and not (x.dtype.kind == port.dtype.kind == "f"):
         raise ValueError(f"{where} takes {port.dtype}, got {x.dtype}; convert it, e.g. with "

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xorlab import arguments, runtimes
 from xorlab import compare as comparing
-from xorlab import runtimes
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
 from xorlab.report.apart import steps
@@ -110,6 +110,7 @@ class Comparison(Shown):
 
     def matrix(self, output: int = 0) -> Table:
         """Return a Table, runtime by runtime, of how many inputs are answered otherwise.  output : its position."""
+        output = arguments.whole("output", output, 0, len(self.outputs) - 1)
         counts = {frozenset((pair.a, pair.b)): f"{pair.differing:,}" for pair in self._of(output)}
         names = list(self.answers)
         return Table(("inputs answered otherwise", *names), tuple(
@@ -117,6 +118,7 @@ class Comparison(Shown):
 
     def table(self, output: int = 0) -> Table:
         """Return a Table of the pairs that differ in an output.  output : its position."""
+        output = arguments.whole("output", output, 0, len(self.outputs) - 1)
         pairs = self._of(output, differing=True)
         port, numbers = self.outputs[output], next(iter(self.answers.values()))[output]
         floats = port.dtype.kind in "fc"
@@ -144,7 +146,8 @@ def compare(path, inputs=None, *, samples: int | None = None, seed: int | None =
     >>> made.agree, made.inputs.words
     (True, 'all 65,536 inputs')
     """
-    names = _checked_names(runtimes.RUNTIMES if among is None else tuple(among))
+    names = _checked_names(runtimes.RUNTIMES if among is None else tuple(arguments.several(
+        "among", among, "names of runtimes", str)))
     file = File.read(path)
     given = inputs_of(file, inputs, samples=samples, seed=seed, quantize=quantize)
     asked = [ask(file, runtime, given.arrays) for runtime in progress(names, "runtimes")]

@@ -1,6 +1,8 @@
 """Files to try the reports on: small nets of the kinds that microcontrollers run, with their float twins."""
 from pathlib import Path
 
+from xorlab import arguments
+
 EXAMPLES = Path(__file__).parent.parent / "references" / "examples"
 
 
@@ -16,6 +18,5 @@ def example(name: str) -> Path:
     'sine.tflite'
     """
     there = sorted(file.stem for file in EXAMPLES.glob("*.tflite"))
-    if name not in there:
-        raise ValueError(f"an example must be one of {', '.join(there)}, got {name!r}")
+    arguments.one_of("an example", name, there)
     return EXAMPLES / f"{name}.tflite"

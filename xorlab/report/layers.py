@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import export, files, ports
+from xorlab import export, files, ports, runtimes
 from xorlab.predictors import onnx_session
 from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
@@ -159,11 +159,12 @@ def layers(path, float_model, inputs=None, *, samples: int | None = None, seed: 
     >>> made.worst.kind, made.outputs[0].partner
     ('FULLY_CONNECTED', 'output')
     """
-    file = File.read(path)
+    runtimes.require(runtime)
+    file, float_model = File.read(path), Path(files.checked_path("the float model", float_model))
     if len(file.inputs) != 1:
         raise ValueError(f"{file.path} has {len(file.inputs)} inputs, and layers can be compared for one")
     given, real, entries = _both_inputs(file, inputs, samples, seed)
-    model = _opened(Path(float_model), file, runtime)
+    model = _opened(float_model, file, runtime)
     inner = Inner(file, runtime)
     tally = _Tally(file)
     for piece in progress(list(pieces(file.graph, len(real))), "layers"):

@@ -13,8 +13,8 @@ from io import BytesIO
 
 import numpy as np
 
+from xorlab import arguments, conformance, runtimes
 from xorlab import compare as comparing
-from xorlab import conformance, runtimes
 from xorlab.integer.explain.parts import index_text
 from xorlab.report.apart import Stage, Tally, steps
 from xorlab.report.asked import File, Inputs, inputs_of, session_of
@@ -94,6 +94,7 @@ class Why(Shown):
 
     def plot(self, ax=None):
         """Draw the share of numbers that differ behind every operator, and return the axes."""
+        arguments.axes(ax)
         if ax is None:
             # here: whoever wants no picture need not wait for it
             from xorlab import plots
@@ -206,7 +207,7 @@ def why(path, between: tuple | None = None, inputs=None, *, samples: int | None 
 
 
 def _checked_pair(between):
-    pair = tuple(between)
+    pair = tuple(arguments.several("between", between, "two names of runtimes", str))
     if len(pair) != 2 or pair[0] == pair[1]:
         raise ValueError(f"between takes two different runtimes of {', '.join(ORDER)}, got {', '.join(map(str, pair))}")
     for runtime in pair:

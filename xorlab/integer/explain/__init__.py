@@ -5,6 +5,7 @@ kernel's own answer is checked each time, so that the two cannot drift apart.
 """
 import numpy as np
 
+from xorlab import arguments
 from xorlab.integer import operators
 from xorlab.integer.explain import arithmetic, ends, tables, weighted, windows
 from xorlab.integer.explain.parts import Explanation, Output, disagreement, index_text
@@ -63,16 +64,17 @@ def _node(graph, node):
         return graph.nodes[-1]
     if isinstance(node, str) and node in names:
         return graph.nodes[names.index(node)]
-    if isinstance(node, int | np.integer) and -len(names) <= node < len(names):
+    if isinstance(node, int | np.integer) and not isinstance(node, bool) and -len(names) <= node < len(names):
         return graph.nodes[node]
     raise ValueError(f"node must be a place from 0 to {len(names) - 1} or the name of a tensor that an operator makes "
-                     f"({', '.join(names[:8])}{', ...' if len(names) > 8 else ''}), got {node!r}")
+                     f"({', '.join(names[:8])}{', ...' if len(names) > 8 else ''}), got {arguments.shown(node)}")
 
 
 def _one_sample(graph, q):
     """Return input codes as `IntegerGraph.checked` does, of one sample with or without its axis."""
-    if len(graph.inputs) == 1 and not isinstance(q, list | tuple | dict) and np.shape(q) == graph.inputs[0].shape[1:]:
-        q = np.asarray(q)[None]
+    if len(graph.inputs) == 1 and not isinstance(q, list | tuple | dict) and (
+            q := arguments.numbers_in("codes", q, finite=False)).shape == graph.inputs[0].shape[1:]:
+        q = q[None]
     arrays = graph.checked(q)
     if len(arrays[0]) > 1 and len({end.shape[0] for end in graph.inputs}) == 1:
         raise ValueError(f"one sample is explained at a time, got {len(arrays[0])}; take q[:1]")
@@ -83,9 +85,13 @@ def _where(shape, where):
     """Return an index into a sample's tensor, its first output by default."""
     if where is None:
         return (0,) * len(shape)
-    index = tuple(int(i) for i in where) if isinstance(where, tuple | list) else (int(where),)
+    index = tuple(where) if isinstance(where, tuple | list) else (where,)
+    if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in index):
+        raise ValueError(f"where must be a whole number or a tuple of them, got {arguments.shown(where)}")
+    index = tuple(map(int, index))
     if len(index) != len(shape) or not all(0 <= i < length for i, length in zip(index, shape, strict=True)):
-        raise ValueError(f"where must be an index into the output of one sample, of shape {shape}, got {where!r}")
+        raise ValueError(f"where must be an index into the output of one sample, of shape {shape}, got "
+                         f"{arguments.shown(where)}")
     return index
 
 
