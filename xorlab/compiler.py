@@ -89,8 +89,15 @@ def _environment():
     """Say where the compiler keeps its cache, its own runtime library for each target."""
     if "ZIG_GLOBAL_CACHE_DIR" in os.environ and "ZIG_LOCAL_CACHE_DIR" in os.environ:
         return dict(os.environ)
-    cache = str((PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else _own_folder()) / "zig")
+    cache = str((_given_folder() or _own_folder()) / "zig")
     return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ
+
+
+def _given_folder():
+    """Return the folder that XORLAB_BUILD names, or build/ of a checkout that can be written to, or None."""
+    if os.environ.get("XORLAB_BUILD"):
+        return Path(os.environ["XORLAB_BUILD"]).expanduser().resolve()
+    return PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() and os.access(PROJECT, os.W_OK) else None
 
 
 def _own_folder():

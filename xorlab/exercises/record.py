@@ -42,8 +42,11 @@ def note(identity: str, state: str, folder: Path) -> str:
 
 def states(folder: Path) -> tuple[dict[str, str], str]:
     """Return {exercise id: state} of a folder, and a sentence where its file was damaged and has been set aside."""
-    with _alone(folder):
-        return _read(folder / NAME)
+    try:
+        with _alone(folder):
+            return _read(folder / NAME)
+    except OSError as error:                # damaged, in a folder that cannot be written to
+        return {}, f"The file {NAME} can't be read, nor set aside: {error.strerror or error}."
 
 
 def _read(path):
