@@ -1,2 +1,4 @@
 """All parts, in the order of the page."""
-PARTS = {part.name: part for part in ()}
+from tools.trust import outputs
+
+PARTS = {part.name: part for part in (outputs.PART,)}
