@@ -27,7 +27,7 @@ def compile_c(sources, output, flags, label="compiling"):
     if importlib.util.find_spec("ziglang") is None:
         raise ImportError("the C compiler is missing; install it with: pip install ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=_environment())
         for _ in progress(_until_done(running), label):
             pass
@@ -70,7 +70,7 @@ void batch(const int8_t *input, int8_t *output, int64_t n)
     for (int64_t i = 0; i < n; ++i)
         {function}(input + i * {inputs}, output + i * {outputs});
 }}
-""")
+""", encoding="utf-8")                          # which is what the compiler reads, a path with other letters too
         library = compile_c([batch], batch.with_suffix(".so"), [*flags, "-O2", "-shared", "-fPIC"])
         code = ctypes.CDLL(str(library))
 
