@@ -44,7 +44,7 @@ def test_two_files_of_one_folder_are_two_functions(tmp_path):
 @pytest.fixture
 def wheel(monkeypatch, tmp_path):
     """Pretend that the package was installed from a wheel, with tmp_path as the folder of temporary files."""
-    for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"):
+    for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR", "XORLAB_BUILD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(compiler, "PROJECT", tmp_path / "site-packages")
     monkeypatch.setattr(compiler.tempfile, "gettempdir", lambda: str(tmp_path))
@@ -84,3 +84,5 @@ def test_a_checkout_keeps_the_cache_inside(wheel, monkeypatch):
     monkeypatch.setattr(compiler, "PROJECT", wheel)
     (wheel / "pyproject.toml").write_text("")
     assert compiler._environment()["ZIG_GLOBAL_CACHE_DIR"] == str(wheel / "build" / "zig")
+    monkeypatch.setenv("XORLAB_BUILD", str(wheel / "else"))             # where lessons write, it does too
+    assert compiler._environment()["ZIG_GLOBAL_CACHE_DIR"] == str(wheel / "else" / "zig")

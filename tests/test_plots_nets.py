@@ -104,6 +104,7 @@ def test_an_activation_is_drawn_with_its_slope():
               "relu": lambda z: (z > 0).astype(float)}
     for ax, (name, slope) in zip(plots.activations(), slopes.items(), strict=True):
         z, value = ax.lines[0].get_data()
+        assert z[len(z) // 2] == 0, "on which side of 0 a CPU takes the bend must not show"
         np.testing.assert_allclose(np.gradient(value, z)[1:-1], slope(z)[1:-1], atol=0.51 if name == "relu" else 1e-3)
         corners = ax.collections[0].get_paths()[0].vertices
         top = corners[corners[:, 1] > 0]

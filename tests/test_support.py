@@ -48,6 +48,19 @@ def test_importing_xorlab_loads_no_framework():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_a_lesson_writes_into_build_here_or_into_the_folder_that_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XORLAB_BUILD", raising=False)
+    assert str(files.building("02")) == os.path.join("build", "02") and (tmp_path / "build" / "02").is_dir()
+    monkeypatch.setenv("XORLAB_BUILD", str(tmp_path / "else"))
+    assert files.building("02") == tmp_path / "else" / "02" and (tmp_path / "else" / "02").is_dir()
+    assert list(files.building("02").iterdir()) == []
+    (tmp_path / "else" / "04").write_text("in the way")
+    with pytest.raises(OSError, match="cannot write into .*04: .*name a folder .* variable XORLAB_BUILD") as refused:
+        files.building("04")
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_a_table_aligns_columns_and_escapes_html():
     table = Table(("name", "n"), (("a<b", "1"), ("long name", "12,345")))
     assert str(table).splitlines() == [

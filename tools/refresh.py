@@ -110,13 +110,16 @@ def refresh(path):
     return True
 
 
-def run(notebook, path):
-    """Run a notebook in a fresh kernel, in its own folder; return it with the new outputs."""
+def run(notebook, path, **settings):
+    """Run a notebook in a fresh kernel, in its own folder; return it with the new outputs.
+
+    settings : more for nbclient, e.g. how it talks to the kernel.
+    """
     for name, value in lab.CHECK_SETTINGS.items():
         os.environ.setdefault(name, value)
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False,
-        store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}, **settings,
     )
     try:
         client.execute()

@@ -324,7 +324,8 @@ def _as_a_student():
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    before, here = os.environ.pop("XORLAB_CHECK", None), Path.cwd()
+    before = {name: os.environ.pop(name) for name in ("XORLAB_CHECK", "XORLAB_BUILD") if name in os.environ}
+    here = Path.cwd()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, redirect_stdout(StringIO()):
         os.chdir(folder)
         try:
@@ -332,8 +333,7 @@ def _as_a_student():
         finally:
             os.chdir(here)
             plt.close("all")
-            if before is not None:
-                os.environ["XORLAB_CHECK"] = before
+            os.environ.update(before)
 
 
 if __name__ == "__main__":

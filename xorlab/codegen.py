@@ -584,7 +584,7 @@ MODEL_ALIGNAS const unsigned char {name}[] = {{
 {rows}
 }};
 const unsigned int {name}_len = {len(content)};
-""", encoding="ascii")
+""", encoding="utf-8")
     return Path(path)
 
 
@@ -615,10 +615,10 @@ def write_esp32(net, directory, tflite_path=None):
             model = made / "tflite_micro" / "main" / "model.c"
             write_tflite_array(tflite_path, model)
         for path in made.rglob("*.c*"):
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             for key, value in values.items():
                 text = text.replace(f"@{key}@", str(value))
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
     return directory
 
 

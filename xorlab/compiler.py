@@ -34,7 +34,7 @@ def compile_c(sources, output, flags, label="compiling"):
     if importlib.util.find_spec("ziglang") is None:
         raise ImportError("the C compiler is missing; install it with: pip install ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=_environment())
         for _ in progress(_until_done(running), label):
             pass
@@ -82,7 +82,7 @@ void batch(const int8_t *input, int8_t *output, int64_t n)
     for (int64_t i = 0; i < n; ++i)
         {function}(input + i * {inputs}, output + i * {outputs});
 }}
-""")
+""", encoding="utf-8")                          # which is what the compiler reads, a path with other letters too
         library = compile_c([batch], batch.with_suffix(".so"), [*flags, "-O2", "-shared", "-fPIC"])
         code = ctypes.CDLL(str(library))
 
@@ -101,7 +101,14 @@ def _environment():
     """Say where the compiler keeps its cache, its own runtime library for each target."""
     if "ZIG_GLOBAL_CACHE_DIR" in os.environ and "ZIG_LOCAL_CACHE_DIR" in os.environ:
         return dict(os.environ)
-    folder = PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() else own_folder(
+    folder = _given_folder() or own_folder(
         "the compiler's cache", "remove it, or name others in ZIG_GLOBAL_CACHE_DIR and ZIG_LOCAL_CACHE_DIR")
     cache = str(folder / "zig")
     return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ
+
+
+def _given_folder():
+    """Return the folder that XORLAB_BUILD names, or build/ of a checkout that can be written to, or None."""
+    if os.environ.get("XORLAB_BUILD"):
+        return Path(os.environ["XORLAB_BUILD"]).expanduser().resolve()
+    return PROJECT / "build" if (PROJECT / "pyproject.toml").is_file() and os.access(PROJECT, os.W_OK) else None

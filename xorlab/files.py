@@ -286,6 +286,25 @@ def _cannot_write(path, error):
     return type(error)(f"cannot write {in_one_line(path)}: {error.strerror or error}; {do}")
 
 
+def building(lesson: str) -> Path:
+    """Return the folder for what a lesson writes, made: build/NN here, or NN in the folder that XORLAB_BUILD names.
+
+    lesson : its two digits, e.g. "04".
+    Raises OSError, in one sentence, if that folder cannot be written to.
+
+    >>> building("04")                                      # doctest: +SKIP
+    PosixPath('build/04')
+    """
+    folder = Path(os.environ.get("XORLAB_BUILD") or "build").expanduser() / lesson
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()          # it may stand there already, and be read-only
+    except OSError as error:
+        raise type(error)(f"cannot write into {folder}: {error.strerror or error}; name a folder that you may write to "
+                          "in the environment variable XORLAB_BUILD, and restart the kernel") from None
+    return folder
+
+
 def existing_file(path, kind):
     """Return `path` as a Path, or raise FileNotFoundError that names the `kind` of file expected there."""
     path = Path(checked_path(f"the {kind} file", path))

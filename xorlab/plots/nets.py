@@ -154,7 +154,8 @@ def activations(names: Sequence[str] = ("sigmoid", "tanh", "relu"), *, reach: fl
                          f"got {', '.join(unknown) or 'none'}")
     axes = canvas(PAGE, 350, columns=len(names), sharey=True, squeeze=False)[1]
     for ax, name in zip(axes[0], names, strict=True):
-        z = torch.linspace(-reach, reach, 601, requires_grad=True)
+        # not torch.linspace: its middle, where relu bends, is 0 on some CPUs and 0.0000001 on others
+        z = torch.tensor(np.arange(-300, 301) / 300 * reach, dtype=torch.float32, requires_grad=True)
         value = models.ACTIVATIONS[name]()(z)
         slope, = torch.autograd.grad(value.sum(), z)
         z, value, slope = (t.detach().numpy() for t in (z, value, slope))
