@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from tools.trust import kills_setup
 from tools.trust.part import ROOT, Part
 from xorlab import files
 
@@ -163,8 +164,8 @@ JOBS = {
 
 
 def names() -> list[str]:
-    """Return the names of all trials."""
-    return [moment for name in JOBS for moment in moments(name)]
+    """Return the names of all trials: those of the jobs here, then those of set-ups."""
+    return [*(moment for name in JOBS for moment in moments(name)), *kills_setup.trials()]
 
 
 def moments(name: str) -> dict[str, tuple[int | str, float]]:
@@ -184,6 +185,10 @@ def run(wanted: list[str]) -> Iterator[dict]:
                     yield from tried(job, chosen, Path(place))
                 except RuntimeError as error:           # it does not run at all
                     yield from ({"name": moment, "problem": str(error), "step": "", "seconds": 0} for moment in chosen)
+    for name, trial in kills_setup.trials().items():
+        if name in wanted:
+            started, problem = time.monotonic(), trial()
+            yield {"name": name, "problem": problem, "step": "", "seconds": round(time.monotonic() - started, 1)}
 
 
 def tried(job: Job, chosen: dict[str, tuple[int, float]], place: Path) -> Iterator[dict]:
