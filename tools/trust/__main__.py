@@ -1,4 +1,7 @@
-"""Try what XOR Lab promises: `python3 lab.py trust [PART] [NAME ...]`, all parts, one, or some trials of one."""
+"""Try what XOR Lab promises: `python3 lab.py trust [PART] [NAME ...] [--rest]`: all parts, one, or some of its trials.
+
+--rest leaves out the trials that held when they last ran.
+"""
 import sys
 
 from tools.trust import page
@@ -8,7 +11,7 @@ from xorlab.streams import ended
 
 def main(arguments):
     """Run all parts, one, or some trials of one; return 1 if a promise did not hold."""
-    name, trials = (arguments[0] if arguments else None), arguments[1:]
+    name, *trials = [argument for argument in arguments if argument != "--rest"] or [None]
     if name is not None and name not in PARTS:
         print(f"trust: there is no part {name!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
         return 1
@@ -17,9 +20,9 @@ def main(arguments):
         names = ", ".join(PARTS[name].names())
         print(f"trust: {name} has no trial {unknown[0]!r}; there are: {names}", file=sys.stderr)
         return 1
-    chosen = [PARTS[name]] if name else PARTS.values()
-    rows = [row for part in chosen for row in part.try_all(trials or part.names())]
-    if not trials:
+    rows = []
+    for part in [PARTS[name]] if name else PARTS.values():
+        rows += part.try_all(trials or (part.rest() if "--rest" in arguments else part.names()))
         page.write()
     return int(any(row["problem"] for row in rows))
 

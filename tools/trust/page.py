@@ -7,7 +7,8 @@ PAGE = ROOT / "docs" / "trust.md"
 HEAD = """\
 # What you can rely on
 
-`python3 lab.py trust` tries all of this again and rewrites this page; `python3 lab.py trust NAME` tries one part.
+`python3 lab.py trust` tries all of this again, which takes hours, and rewrites this page. `python3 lab.py trust NAME`
+tries one part, and with `--rest` what of it has not run yet. Each trial keeps the date of its last run.
 """
 
 
@@ -17,11 +18,16 @@ def page() -> str:
 
 
 def _section(part):
-    record = part.read()
-    failed = [f"- {row['name']}: {row['problem']}" for row in record["rows"] if row["problem"]]
-    measured = f"{part.figures(record['rows'])} ({record['date']}, {record['system']}, {record['seconds']} s)"
+    rows, names = part.rows(), part.names()
+    told = "No trial ran yet."
+    if rows:
+        dates = sorted({row["date"] for row in rows})
+        when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
+        ran = f"{len(rows)} of {len(names)}" if len(rows) < len(names) else f"All {len(names)}"
+        told = f"{ran} trials ran ({when}, {part.read()['system']}). {part.figures(rows)}"
+    failed = [f"- {row['name']}: {row['problem']}" for row in rows if row["problem"]]
     command = f"\n`python3 lab.py trust {part.name}`\n"
-    return "\n".join([f"## {part.title}\n", part.promise, command, measured, *failed, ""])
+    return "\n".join([f"## {part.title}\n", part.promise, command, told, *failed, ""])
 
 
 def write() -> None:

@@ -1,8 +1,7 @@
-"""One part of the trials of trust, and what the last full run of it found."""
+"""One part of the trials of trust, and what the last run of each trial found."""
 import datetime
 import json
 import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,23 +34,35 @@ class Part:
     def record(self) -> Path:
         return RECORDS / f"{self.name}.json"
 
+    def rows(self) -> list[dict]:
+        """Return the rows of the trials there are, each of its last run on this kind of system, in their order."""
+        known = {row["name"]: row for row in self.read()["rows"]} if self.record.exists() else {}
+        return [known[name] for name in self.names() if name in known]
+
     def read(self) -> dict:
-        """Return the record of the last full run: date, system, seconds, rows."""
-        return json.loads(files.existing_file(self.record, "record").read_text(encoding="utf-8"))
+        """Return the record: the system that trials ran on, and a row for each with the date of its last run."""
+        return files.read_json(self.record, "record")
 
     def try_all(self, names: list[str]) -> list[dict]:
-        """Run trials by name, print a line for each, and return their rows; a run of all of them is kept."""
-        started, rows = time.monotonic(), []
+        """Run trials by name, print a line for each, keep each row in the record, and return them."""
+        found = []
         for row in self.run(names):
             print(f"{row['name']}: {row['problem'] or 'held'}", flush=True)
-            rows.append(row)
-        print(self.figures(rows))
-        if [row["name"] for row in rows] == self.names():
-            self._keep(rows, round(time.monotonic() - started))
-        return rows
+            found.append(row)
+            self._keep({**row, "date": datetime.date.today().isoformat()})
+        print(self.figures(found))
+        return found
 
-    def _keep(self, rows, seconds):
+    def rest(self) -> list[str]:
+        """Return the names of the trials that have not run yet, or whose promise did not hold."""
+        held = {row["name"] for row in self.rows() if not row["problem"]}
+        return [name for name in self.names() if name not in held]
+
+    def _keep(self, row):
         system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-        head = {"date": datetime.date.today().isoformat(), "system": system, "seconds": seconds}
+        same = self.record.exists() and self.read()["system"] == system
+        known = {**{one["name"]: one for one in self.rows() if same}, row["name"]: row}
+        rows = [known[name] for name in self.names() if name in known]
         with files.replacing(self.record) as made:
-            made.write_text(json.dumps(dict(head, rows=rows), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            lines = ",\n  ".join(json.dumps(one, ensure_ascii=False) for one in rows)
+            made.write_text(f'{{"system": {json.dumps(system)},\n "rows": [\n  {lines}\n]}}\n', encoding="utf-8")

@@ -3,6 +3,7 @@
 tools/trust/outputs.py starts it where it has changed something around it. Without a lesson it runs the code that it is
 given on its standard input, in such a kernel too, and prints what that prints.
 """
+import base64
 import copy
 import hashlib
 import itertools
@@ -17,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from traitlets.config import Config
 
 import lab
-from tools import refresh
+from tools import likeness, refresh
 
 LETTERS = 90        # of an output, in a sentence
 
@@ -52,7 +53,7 @@ def outcome(path: Path) -> dict:
     cells = [pair for pair in zip(ran.cells, stored.cells, strict=True) if pair[0].cell_type == "code"]
     return {"cells": len(cells), "differ": [
         f"{old.id} {difference(new, old, comparison)}" for new, old in cells
-        if not refresh.equal_outputs(new, old, comparison)
+        if not refresh.equal_outputs(new, old, comparison, likeness.alike)
     ]}
 
 
@@ -61,11 +62,13 @@ def difference(new, old, comparison) -> str:
     for shown, kept in itertools.zip_longest(lines(new), lines(old), fillvalue=""):
         if comparison.sanitize(shown) != comparison.sanitize(kept):
             return f"shows {short(shown)}, stored is {short(kept)}"
-    for one, other in itertools.zip_longest(refresh.pictures(new), refresh.pictures(old), fillvalue=("", "", "")):
+    for one, other in itertools.zip_longest(*map(refresh.pictures, (new.outputs, old.outputs)), fillvalue=("", "", "")):
         if one[2] != other[2]:
             return f"describes its picture as {short(one[2])}, stored is {short(other[2])}"
-        if not refresh.look_the_same(one[1], other[1]):
+        if not likeness.alike(one[1], other[1]):
             return f"shows another picture: {kept_picture(one[1])}"
+    if not likeness.near(*map(refresh.said, (new, old))):
+        return "shows a number after ~ that is far from the stored one"
     return "shows outputs of another kind"
 
 
@@ -83,7 +86,7 @@ def short(text):
 def kept_picture(data):
     """Write a picture among the temporary files; return its path."""
     path = Path(tempfile.gettempdir()) / f"xorlab-{hashlib.sha256(data.encode()).hexdigest()[:12]}.png"
-    refresh.Image.fromarray(refresh.pixels(data).astype("uint8")).save(path)
+    path.write_bytes(base64.b64decode(data))
     return path
 
 
