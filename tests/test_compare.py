@@ -119,6 +119,7 @@ def test_corners_right_counts_classes():
 
 def test_a_tie_is_not_a_class():
     assert compare.ties([0.49, 0.5, 0.51]).tolist() == [False, True, False]
+    assert compare.classes([0.49, 0.5, 0.51]).tolist() == [0, 0, 1]
     assert compare.ties([[1, 3, 3], [3, 3, 4], [2, 2, 2]]).tolist() == [True, False, True]
     assert compare.corners_right(constant(0.5)) == 0
     assert compare.corners_right(lambda x: np.stack([1 - data.xor(x), data.xor(x) * x[:, 0]], 1)) == 3   # (0, 1): 0, 0
@@ -267,6 +268,11 @@ def test_answers_that_use_few_codes_or_inputs_that_are_cut_off_are_said():
     (note, *_) = compare.errors(smooth, quantized(three, 0.5 / 255), x).notes
     share = np.mean([number > 0.5 + 1 / 1020 for number in x.ravel().tolist()])
     assert "from 0 to 0.5" in note and f"{share:.0%} of the numbers" in note
+    half = np.full((50, 2), 0.5)
+    for count, said in ((1, False), (2, True)):         # of 100 numbers: one may be cut off in silence
+        half[:1, :count] = 2
+        notes = compare.errors(quantized(three, 1 / 255), smooth, half).notes
+        assert any(f"{count}% of the numbers" in note for note in notes) == said
     notes = compare.errors(quantized(three, 1 / 255), smooth, np.int8([[-128, 127]])).notes
     assert "int8 and taken as the numbers -128 to 127" in notes[0]
 

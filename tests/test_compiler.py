@@ -15,6 +15,9 @@ def test_the_code_that_runs_is_the_code_that_stands_in_the_file(tmp_path):
     source = codegen.write_c(net, tmp_path)[1]
     whole = compiler.load(source, "xor_net", 2, 1)
     assert np.array_equal(whole(q)[:, 0], net.codes(q))
+    for wrong in (q[:, :1], q[0], q.astype(int), np.zeros((2, 3), np.int8)):     # C would read past their ends
+        with pytest.raises(ValueError, match=r"codes must be int8 of shape \(n, 2\), got"):
+            whole(wrong)
     text = source.read_text()
     weight = net.steps[0].weights[0, 0]
     assert f"{weight} * input[0]" in text
@@ -68,9 +71,10 @@ def test_an_installed_package_keeps_the_compilers_cache_in_a_folder_of_the_user(
 def test_a_cache_that_others_could_write_to_is_not_used(wheel, monkeypatch):
     theirs = wheel / f"xorlab-{os.getuid()}"
     theirs.mkdir()
-    theirs.chmod(0o777)
-    with pytest.raises(PermissionError, match="remove it, or name others"):
-        compiler._environment()
+    for mode in (0o777, 0o702, 0o720):
+        theirs.chmod(mode)
+        with pytest.raises(PermissionError, match="remove it, or name others"):
+            compiler._environment()
     theirs.rmdir()
     theirs.symlink_to(wheel)
     with pytest.raises(PermissionError):

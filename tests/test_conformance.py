@@ -50,6 +50,8 @@ def test_a_change_is_told_in_a_sentence(report, monkeypatch, capsys):
         assert "follows single or reference; this version of it rounds another way" in newer.changed()[0]
         add = conformance.Report({"ADD": {"tflm": report.differing["ADD"]["xnnpack"]}}, codes)
         assert "tflm is known for the rule tflm in ADD, but" in add.changed()[0]
+    one = conformance.Report({"ADD": {"tflm": {"tflm": 1, "xnnpack": 0}}}, codes)
+    assert one.followed("ADD", "tflm") == ["xnnpack"]               # a single code is enough not to follow
     refused = conformance.Report({"ADD": {"xnnpack": None}}, codes)
     assert "refuses the file" in refused.changed()[0] and "refuses" in str(refused)
     monkeypatch.setattr(conformance, "report", lambda: changed)

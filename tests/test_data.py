@@ -85,6 +85,12 @@ def test_dense_points_are_labelled_by_quadrant():
     assert x.min() >= 0 and x.max() < 1 and 0.4 < y.mean() < 0.6
 
 
+@pytest.mark.parametrize("draw", [data.dense, data.noisy])
+def test_a_seed_draws_the_same_points_again_and_another_seed_others(draw):
+    first, again, other = (draw(8, seed=seed)[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not (first == other).any()
+
+
 @pytest.mark.parametrize("x, kind, says", [
     ([0, 1], ValueError, "(n, 2), got (2,)"),
     (np.zeros((4, 3)), ValueError, "(n, 2), got (4, 3)"),
@@ -99,6 +105,12 @@ def test_points_refuse_what_is_no_batch_of_points(x, kind, says):
     assert says in str(error.value)
 
 
+def test_one_point_of_any_shape_is_told_to_be_a_batch_of_one():
+    assert data.points(np.zeros((5, 8, 8, 1))).shape == (5, 8, 8, 1)
+    with pytest.raises(ValueError, match=r"shape \(n, ...\), got \(2,\); one point is a batch of 1"):
+        data.points([0, 1])
+
+
 @pytest.mark.parametrize("y", [np.zeros(3), np.zeros((4, 2)), ["0", "1", "1", "0"], [0, 1, np.nan, 0]])
 def test_labels_refuse_what_is_not_one_number_a_point(y):
     with pytest.raises(ValueError, match="labels must be"):
@@ -106,7 +118,8 @@ def test_labels_refuse_what_is_not_one_number_a_point(y):
 
 
 @pytest.mark.parametrize("make", [lambda: data.grid(1), lambda: data.noisy(0), lambda: data.dense(2.5),
-                                  lambda: data.noisy(4, noise=-1), lambda: data.noisy(4, noise=np.nan)])
+                                  lambda: data.noisy(4, noise=-1), lambda: data.noisy(4, noise=np.nan),
+                                  lambda: data.noisy(4, noise=np.inf)])
 def test_impossible_sizes_and_noise_are_refused(make):
     with pytest.raises(ValueError, match="got"):
         make()
@@ -147,6 +160,7 @@ SQUARE = data.grid(9)
     (SQUARE[3:4], None, ["all the same"]),
     (SQUARE * 0.4 + 0.3, SQUARE, ["from 0.3 to 0.7, the data from 0 to 1: 33% of the data's numbers"]),     # 3 of 9
     (SQUARE[:9], SQUARE, ["1 of 2 inputs never change"]),
+    (SQUARE, SQUARE * (1 + 17 / 255), ["from 0 to 1, the data from 0 to 1.06667: "]),      # 17 steps, and 15 are none
     (np.array([[0, 255], [255, 0]]).astype(np.int8), None, ["int8", "1 of 256 codes"]),
 ])
 def test_calibration_that_cannot_show_the_ranges_gets_a_sentence_a_reason(calibration, typical, says):
@@ -156,7 +170,7 @@ def test_calibration_that_cannot_show_the_ranges_gets_a_sentence_a_reason(calibr
 
 @pytest.mark.parametrize("calibration, typical", [
     (SQUARE, None), (SQUARE, SQUARE), (data.dense(100)[0], SQUARE), (SQUARE * 0.4 + 0.3, None),
-    (data.images().train_x[:100], data.images().train_x),
+    (data.images().train_x[:100], data.images().train_x), (SQUARE, SQUARE * (1 + 15 / 255)),
 ])
 def test_sound_calibration_gets_none(calibration, typical):
     assert data.calibration_notes(calibration, typical) == []

@@ -237,6 +237,20 @@ class Unspeakable:
         raise RuntimeError("no")
 
 
+@pytest.mark.parametrize("value", [True, np.True_, "1", [1], None, np.nan])
+def test_what_is_no_number_is_not_taken_for_one(value):
+    with pytest.raises(Wrong, match="This wants a number, and got"):
+        judging.number(value)
+
+
+def test_right_codes_of_another_type_are_told_from_int8():
+    def answer(x, scale, zero_point):
+        codes = np.clip(np.round(x / scale) + zero_point, -128, 127).astype(int)
+        return codes, (codes - zero_point) * scale
+
+    assert "The codes are right, but they're int64" in exercises.check("05.1", answer).sentence
+
+
 def test_a_call_that_makes_no_sense_ends_in_a_sentence(capsys, monkeypatch):
     for call in (lambda: exercises.check(), lambda: exercises.check("02.1", 1, 2), lambda: exercises.check("02.1", a=1),
                  lambda: exercises.predict(), lambda: exercises.hint(1, 2),

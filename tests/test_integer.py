@@ -16,17 +16,17 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hunting import ask
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from random_nets import random_file, tflite_of
 from torch import nn
 
 import xorlab
 from xorlab import compare, conformance, data, models, predictors
-from xorlab.integer import IntegerMLP, fixed_point
+from xorlab.integer import IntegerGraph, IntegerMLP, fixed_point
 from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.fixed_point import round_half_away
-from xorlab.integer.operators import FullyConnected, Logistic
+from xorlab.integer.operators import FullyConnected, Logistic, Reshape
 from xorlab.integer.rules import RULES
 from xorlab.tflite_file import packed, unpacked
 
@@ -56,6 +56,7 @@ def test_affine_agrees_with_arithmetic_done_by_hand():
     assert line.dequantize(np.array([-3, 1, 127], np.int8)).tolist() == [0.0, 1.0, 32.5]
     assert line.quantize([0.125, -0.125, 1e9, -1e9]).tolist() == [-2, -4, 127, -128]
     assert Affine(0.25, 128, np.uint8).quantize([-100.0, 0.0]).tolist() == [0, 128]
+    assert Affine.of_range(-1.5, 253.5) == Affine(1.0, -127)            # -126.5 is rounded away from zero
 
 
 @pytest.mark.parametrize("scale, zero_point, says", [
@@ -66,11 +67,12 @@ def test_impossible_parameters_are_refused(scale, zero_point, says):
 
 
 @given(st.floats(2**-40, 2**10))
+@example(2.0**-32)                                      # the least that is not nothing
 def test_a_quantized_multiplier_is_the_nearest_31_bit_fraction(scale):
     multiplier, shift = fixed_point.quantize_multiplier(scale)
     if scale < 2**-32:
         assert (multiplier, shift) == (0, 0)
-    elif multiplier:
+    else:
         assert 2**30 <= multiplier < 2**31
         assert abs(Fraction(multiplier, 2**31) * Fraction(2) ** shift - Fraction(scale)) <= Fraction(2) ** (shift - 32)
 
@@ -82,12 +84,15 @@ def test_an_impossible_scale_is_refused(scale):
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
+@example(-(2**31), -(2**31))                            # the one product that does not fit
 def test_the_high_multiply_rounds_the_exact_product(a, b):
     exact = min((Fraction(a * b, 2**31) + Fraction(1, 2)).__floor__(), 2**31 - 1)
     assert fixed_point.doubling_high_multiply(a, b) == exact
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 31))
+@example(-1, 1)
+@example(3, 1)
 def test_dividing_by_a_power_of_two_sends_ties_away_from_zero(x, exponent):
     exact = Decimal(x) / Decimal(2**exponent)
     assert fixed_point.divide_by_power_of_two(np.int64(x), exponent) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
@@ -288,6 +293,47 @@ def test_a_net_that_branches_is_refused(tmp_path):
         IntegerMLP.from_tflite(tmp_path / "branch.tflite")
 
 
+def test_a_graph_that_ends_before_its_chain_or_cuts_samples_anew_is_refused():
+    graph = IntegerGraph.from_torch(models.reference("relu-2-4-1"))
+    early = replace(graph, outputs=(replace(graph.outputs[0], tensor=graph.nodes[0].output),))
+    with pytest.raises(ValueError, match="does not give the end of its chain"):
+        IntegerMLP.from_graph(early)
+    line, node = graph.inputs[0].affine, graph.nodes[0]
+    entry = replace(graph.inputs[0], shape=(1, 4))
+    cut = replace(node, operator=Reshape((2, 2), line, line), output=9, shape=(2, 2))
+    dense = replace(node, inputs=(9,), output=10, shape=(2, 4))
+    halves = replace(graph, inputs=(entry,), nodes=(cut, dense), outputs=(replace(graph.outputs[0], tensor=10),))
+    with pytest.raises(ValueError, match="no row for each sample"):
+        IntegerMLP.from_graph(halves)
+
+
+def _shift_weights(tensors, op):
+    quantization = tensors[op.inputs[1]].quantization
+    quantization.zeroPoint = np.full_like(quantization.zeroPoint, 3)
+
+
+def _shuffle_weights(tensors, op):
+    op.builtinOptions.weightsFormat = schema.FullyConnectedOptionsWeightsFormat.SHUFFLED4x16INT8
+
+
+def _scale_inputs(scale):
+    return lambda tensors, op: setattr(tensors[op.inputs[0]].quantization, "scale", np.float32([scale]))
+
+
+@pytest.mark.parametrize("edit, says", [
+    (_shift_weights, "weights tensor .* have zero points .*3.*; symmetric int8 weights are needed"),
+    (_shuffle_weights, "its weights are shuffled"),
+    (_scale_inputs(2.0**41), "has scale 2.19902e.12; one from"), (_scale_inputs(2.0**-41), "one from 9.09495e-13 to"),
+], ids=["zero points", "shuffled", "large", "small"])
+def test_what_runtimes_would_read_otherwise_is_refused(tmp_path, edit, says):
+    model = unpacked(models.reference_file("relu-2-4-1", "int8.tflite").read_bytes())
+    graph = model.subgraphs[0]
+    edit(graph.tensors, next(op for op in graph.operators if len(op.inputs) == 3))
+    (tmp_path / "net.tflite").write_bytes(packed(model))
+    with pytest.raises(ValueError, match=says):
+        IntegerMLP.from_tflite(tmp_path / "net.tflite")
+
+
 def test_damaged_files_unknown_rules_and_wrong_codes_are_refused(tmp_path):
     path = models.reference_file("relu-2-4-1", "int8.tflite")
     (tmp_path / "half.tflite").write_bytes(path.read_bytes()[:1000])
@@ -461,6 +507,19 @@ def test_the_largest_weight_of_a_layer_or_of_each_unit_gets_the_largest_code(bit
                 0.5001 * step.weight_scales.max())
 
 
+@pytest.mark.parametrize("granularity", ["per_tensor", "per_channel"])
+def test_weights_of_zero_are_codes_of_zero(granularity):
+    linear = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.copy_(torch.tensor([0.25, -0.5]))
+    net = IntegerMLP.from_torch(linear, granularity=granularity)
+    assert not net.steps[0].weights.any()
+    answers = net.output.dequantize(net.codes(np.int8([[-128, 127], [5, 5]])))
+    step = net.steps[0].input.scale                     # of the biases, for the weights have scale 1
+    np.testing.assert_allclose(answers, [[0.25, -0.5]] * 2, atol=(step + net.output.scale) / 2)
+
+
 @pytest.mark.parametrize("wrong, words", [({"weight_bits": 9}, "from 2 to 8, got 9"),
                                           ({"weight_bits": True}, "from 2 to 8, got True"),
                                           ({"granularity": "per_unit"}, "per_channel, per_tensor, got 'per_unit'")])
@@ -519,6 +578,17 @@ def test_calibration_sets_the_ranges_and_a_sequential_is_read_like_an_mlp():
     assert narrow.steps[0].output.scale < IntegerMLP.from_torch(model).steps[0].output.scale
 
 
+def test_without_calibration_the_9_by_9_grid_is_taken_with_all_that_lies_between_the_corners():
+    peak = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))     # 0.5 at x1 = 0.5, and 0 at every corner
+    with torch.no_grad():
+        peak[0].weight.copy_(torch.tensor([[1.0, 0], [-1, 0]]))
+        peak[0].bias.copy_(torch.tensor([-0.5, 0.5]))
+        peak[2].weight.fill_(-1)
+        peak[2].bias.fill_(0.5)
+    assert IntegerMLP.from_torch(peak).output == IntegerMLP.from_torch(peak, data.grid(9)).output == (
+        Affine.of_range(0, 0.5))
+
+
 @pytest.mark.parametrize("model, says", [
     (lambda: models.MLP(3, "tanh"), "got Tanh"), (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "got ReLU"),
     (lambda: nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Sigmoid()), "got Sigmoid"),
@@ -538,6 +608,15 @@ def test_weights_biases_and_calibration_that_cannot_be_quantized_are_refused():
         broken.output.bias[0] = 1e9
     with pytest.raises(ValueError, match="does not fit into 32 bits"):
         IntegerMLP.from_torch(broken)
+    one = nn.Linear(2, 1)                       # a step of its biases is 1 / 255 / 127: 66,311 has the code 2**31
+    with torch.no_grad():
+        one.weight.fill_(1)
+        one.bias.fill_(66_310)
+    assert 2**31 - 2**16 < IntegerMLP.from_torch(one).steps[0].biases[0] < 2**31
+    with torch.no_grad():
+        one.bias.fill_(66_312)
+    with pytest.raises(ValueError, match="does not fit into 32 bits"):
+        IntegerMLP.from_torch(one)
     with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
         IntegerMLP.from_torch(models.reference(), np.zeros((5, 3), np.float32))
     for scales in ([0.0], [math.nan], [1.0, 1.0]):

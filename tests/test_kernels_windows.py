@@ -253,6 +253,13 @@ def test_xnnpack_leaves_weight_scales_along_another_axis_to_the_built_in_kernels
     assert (kernel("xnnpack", kind)(op, *x) != theirs).any()        # the last asked is XNNPACK
 
 
+def test_the_scales_of_units_are_written_along_the_units_axis():
+    weights, line = np.ones((1, 1, 2), np.int64), Affine(1.0, 0)
+    op = DepthwiseConv2D(weights, np.zeros(2, np.int64), np.float32([1, 2]), line, line)
+    file = tflite_file.graph_of(content_of(alone(op, (1, 3, 3, 2))), "made")
+    assert file.tensors[file.operators[0].inputs[1]].axis == 3
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_built_in_kernels_answer_alike_in_calls_of_any_size(name, tmp_path):
     """Only under single does a call's size matter, and only to products of matrices; see the next test."""

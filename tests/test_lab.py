@@ -124,6 +124,24 @@ def test_an_unknown_lesson_and_benchmark_get_a_sentence(lab, capsys):
     assert "no benchmark 'nothing'" in capsys.readouterr().err
 
 
+def test_of_several_benchmarks_the_worst_status_counts(lab, monkeypatch):
+    (lab.HERE / "benchmarks").mkdir()
+    for name in ("one", "two", "three"):
+        (lab.HERE / "benchmarks" / f"{name}.py").touch()
+    statuses = iter([0, 3, 0])
+    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "run", lambda command, variables: next(statuses))
+    assert lab.main(["bench"]) == 3
+
+
+def test_a_file_is_replaced_and_not_written_over(lab, tmp_path):
+    path, earlier = tmp_path / "record.json", tmp_path / "earlier.json"
+    path.write_bytes(b"old")
+    earlier.hardlink_to(path)                   # as for whoever reads it at that moment
+    lab.replace_file(path, b"new")
+    assert path.read_bytes() == b"new" and earlier.read_bytes() == b"old"
+
+
 @pytest.mark.parametrize(("command", "module"), [
     ("slides", "tools.slides"), ("html", "tools.site"), ("refresh", "tools.refresh"),
 ])

@@ -111,6 +111,13 @@ def test_a_saved_net_comes_back_bit_for_bit(tmp_path):
     assert len(longest) < 100, longest
 
 
+def test_a_net_is_saved_in_the_place_of_the_earlier_one_and_not_over_it(tmp_path):
+    models.save(models.reference(), tmp_path / "net.json")
+    (tmp_path / "earlier.json").hardlink_to(tmp_path / "net.json")      # as for whoever reads it at that moment
+    models.save(models.MLP(8, seed=1), tmp_path / "net.json")
+    assert models.load(tmp_path / "earlier.json").widths == (3,) and models.load(tmp_path / "net.json").widths == (8,)
+
+
 def test_a_module_whose_train_means_something_else_is_a_predictor_in_eval_mode():
     class Net(nn.Sequential):
         def train(self, expected, points):

@@ -5,7 +5,7 @@ import pytest
 from browsing import IN_A_BROWSER, visit
 
 import lab
-from tools import chromium, pages, plans, slides
+from tools import chromium, layouts, pages, plans, slides
 
 PLANS = plans.read()
 EACH = pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.file)
@@ -77,3 +77,14 @@ def test_a_plan_shows_only_some_slides_or_leaves_some_out_and_knows_all_that_it_
     assert shown(without=("05/cell-26",)) == [name for name in everything if name != "cell-26"]
     with pytest.raises(lab.Problem, match="names slides that are not there: 05/gone"):
         shown(only=("05/gone",))
+
+
+def test_a_slide_has_the_layout_that_its_lesson_asks_for_and_ends_in_its_note():
+    (lesson,) = pages.lessons(["03"])
+    asked = {cell.id: (layouts.name(cell), layouts.said(cell).get("note")) for cell in lesson.notebook.cells}
+    made = {slide[0].metadata["deck"]["id"]: slide for slide in slides.shown(lesson)}
+    notes = [(slide[-1].source, asked[begins][1]) for begins, slide in made.items() if asked[begins][1]]
+    assert notes and all(shown == note for shown, note in notes)
+    kinds = [(slide[0].metadata["deck"]["layout"], asked[begins][0]) for begins, slide in made.items()
+             if asked[begins][0]]
+    assert len(kinds) > 9 and all(layout == name for layout, name in kinds)

@@ -128,6 +128,19 @@ def test_what_python_refuses_a_page_refuses_too(engine):
     assert [w for w, said in zip(WRONG, engine(asked, WRONG), strict=True) if said is None] == []
 
 
+@pytest.mark.parametrize("of, says", [
+    ({"validation": 0.95}, "data.validation must be a number from 0 to 0.9, got 0.95"),
+    ({"points": [[0, 0, 2]]}, "the label of a point must be 0 or 1, got 2")])
+def test_data_beyond_what_there_is_gets_one_sentence(of, says):
+    with pytest.raises(ValueError, match=says):
+        states.complete({"data": of})
+
+
+def test_points_held_back_count_too():
+    state = states.complete({"data": {"name": "moons", "count": 40, "validation": 0.25}})
+    assert len(states.points(state)[0]) == 30 and picture.counts(state)["points"] == 40
+
+
 def test_a_state_survives_json_to_the_last_bit(engine):
     weights = states.weights_of(models.MLP(3, seed=5).double())
     given = states.changed(states.preset("stuck"), weights=weights, rate=0.1 + 0.2)

@@ -82,6 +82,14 @@ def assert_the_kernel_agrees(page, place=0):
     assert f"{said['changed']:,} change class" == at(page, "changed", place).evaluate("e => e.textContent")
 
 
+def test_nothing_in_a_state_or_its_words_ends_the_element_that_carries_it():
+    said = {"alt": 'a "net" <b>', "width": 10}
+    made = playgrounds.place({"preset": "</script><b>"}, "", said, "full")
+    assert made.count("</script>") == 1 and "<b>" not in made
+    facts = re.search(r'<script type="application/json">(.*)</script>', made).group(1)
+    assert json.loads(facts)["state"] == {"preset": "</script><b>"}
+
+
 # What a page is made of
 
 def test_a_page_carries_the_module_once_and_one_without_a_playground_not_at_all(files):

@@ -301,6 +301,7 @@ def test_regions_mark_and_count_the_corners_by_the_labels_they_are_given():
 
     ax = plots.regions(is_or, labels=[0, 1, 1, 1])
     assert [len(marks.get_offsets()) for marks in ax.collections] == [1, 3] and "4 of 4" in ax.figure.alt_text
+    assert plots.regions(lambda x: x[:, 0] > 0.25, side=3).images[0].get_array().tolist() == [[0, 1, 1]] * 3
     ax = plots.regions(is_or)
     assert [len(marks.get_offsets()) for marks in ax.collections] == [2, 2] and "3 of 4" in ax.figure.alt_text
 
@@ -416,6 +417,7 @@ def test_a_picture_is_ink_on_paper_and_wants_its_channels():
     ax = plots.picture(np.eye(4)[..., None], title="a line")
     assert np.array_equal(np.squeeze(ax.images[0].get_array()), np.eye(4)) and "a line" in ax.figure.alt_text
     assert ax.images[0].cmap(1.0)[:3] == (0, 0, 0) and ax.images[0].get_clim() == (0, 1)
+    assert ax.images[0].origin == "upper" and ax.yaxis_inverted()       # its first row is the top one
     assert plots.picture(np.zeros((4, 4, 3))).images[0].get_array().shape == (4, 4, 3)
     with pytest.raises(ValueError, match=r"got \(8, 8\)"):
         plots.picture(np.zeros((8, 8)))
@@ -698,7 +700,7 @@ def test_a_row_of_pictures_has_a_line_each_and_one_sentence():
 
 
 def test_dots_show_every_run_and_the_mean_of_a_row():
-    groups = {"pixels": np.array([0.5, 0.7]), "ImageNet": np.array([0.9, 0.8, 1.0])}
+    groups = {"pixels": np.array([0.5, 0.7]), "ImageNet": np.array([0.8, 0.8, 1.1])}       # its median is 0.8
     ax = plots.dots(groups, title="Draws", xlabel="share right", beside={"pixels": "30 (20 to 40)"}, heading="lead")
     for row, values in enumerate(groups.values()):
         assert list(ax.lines[2 * row].get_xdata()) == list(values)

@@ -75,6 +75,8 @@ def test_units_are_drawn_side_by_side_with_their_answers_at_the_corners():
         "corners 0.0 1.0 1.0 1.0", "corners 0.0 0.0 0.0 1.0", "corners 0.0 1.0 1.0 0.0"]       # or, and, XOR
     upper_left = [ax.images[0].get_array()[-1, 0] for ax in axes]            # (0, 1): rows run along the second input
     np.testing.assert_allclose(upper_left, [1, 0, 1], atol=1e-3)
+    first = plots.units(models.by_hand([(20, 0, -10), (1, 0)]))[0].images[0].get_array()      # sees the first input
+    np.testing.assert_allclose([first[-1, 0], first[0, -1]], [0, 1], atol=1e-3)
 
 
 @pytest.mark.parametrize("net, panels", [(models.MLP((), seed=0), 1), (models.MLP((5, 2), "tanh", seed=0), 3)])

@@ -1,5 +1,6 @@
 """The ends of a model: each kind is answered rightly or refused by name, on every runtime."""
 import importlib.util
+from dataclasses import replace
 
 import made_files
 import numpy as np
@@ -194,6 +195,15 @@ def test_state_is_cleared_before_each_sample(saved, runtime):
     for x, answers in ((X, expected), (X[::-1], expected[::-1]), (X[:1], expected[:1])):
         assert np.array_equal(p(x), answers)
     assert tflite_file.read(saved(made_files.remembering())).state == ("memory",)
+
+
+def test_a_custom_operator_may_keep_state_and_is_cleared():
+    graph = tflite_file.read(models.reference_file("relu-2-4-1", "int8.tflite"))
+    first, *others = graph.operators
+    custom = replace(graph, operators=(replace(first, name="CUSTOM SignalWindow"), *others))
+    resets = [[ports.plan_of(one, "reference", "net")[2].reset, ports.plan_of_calls(one, "reference", "net").reset]
+              for one in (graph, custom, replace(graph, others=(custom,)))]
+    assert resets == [[False] * 2, [True] * 2, [True] * 2]
 
 
 @pytest.mark.parametrize("runtime", HERE)

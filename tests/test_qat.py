@@ -7,6 +7,7 @@ from torch import nn
 from xorlab import compare, data, models, predictors, training, zoo
 from xorlab.integer.affine import GRANULARITIES
 from xorlab.integer.fixed_point import round_half_away
+from xorlab.optimizers import Optimizer
 from xorlab.qat import SCALES, FakeQuantized, rounded
 
 
@@ -147,12 +148,20 @@ def test_training_moves_towards_the_float_net_and_leaves_it_alone(granularity):
     assert all(not torch.equal(starts[key], value) for key, value in net.state_dict().items() if key != "ranges")
 
 
+def test_the_rate_falls_to_nothing(monkeypatch):
+    made, make = [], Optimizer.make
+    monkeypatch.setattr(Optimizer, "make", lambda *given: made.append(make(*given)) or made[-1])
+    training.fit_qat(models.reference(), data.grid(5), epochs=4, lr=0.02)
+    assert made[-1].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("bits", [8, 2])
 def test_what_is_returned_is_never_worse_than_plain_rounding(bits):
     model, x = models.reference(), data.grid(17)
     untrained = predictors.from_torch(rounded(model, x, bits))(x) - predictors.from_torch(model)(x)
     net, history = training.fit_qat(model, x, weight_bits=bits, epochs=3, lr=1.0)
     trained = predictors.from_torch(net)(x) - predictors.from_torch(model)(x)
+    assert np.square(untrained).mean() == pytest.approx(history.losses[0], rel=1e-3)
     assert np.square(trained).mean() == pytest.approx(history.final_loss, rel=1e-3)
     assert np.square(trained).mean() <= np.square(untrained).mean() * 1.0001
     assert history.losses[-1] > history.final_loss              # so that keeping the last would not do

@@ -151,6 +151,10 @@ def test_dead_relus_are_counted_as_flat():
     bias.fill_(-9)                                                         # no input can lift a unit above 0
     _, merged, flat_units = training._at_the_corners(population, "relu")
     assert merged.tolist() == [True] and flat_units.tolist() == [4]
+    (weight, _), _ = population.layers
+    weight.fill_(1)
+    bias.fill_(-0.5)                                                       # flat at 00 alone
+    assert training._at_the_corners(population, "relu")[2].tolist() == [0]
 
 
 def entry_of(curves, all_right=True, corner_outputs=((0, 1, 1, 0),)):
@@ -170,6 +174,12 @@ def test_epochs_to_solve_count_from_when_the_loss_stays_low():
     assert entry.share == 3 / 5 and entry.diverged.tolist() == [False, False, False, True, False]
     assert entry.worst == 103 and entry.best in (100, 102, 104)
     assert entry.plateaus().rows[-1][:2] == ("NaN or infinite", "1")
+
+
+def test_a_table_has_the_median_and_the_quartiles_of_the_epochs_to_solve():
+    low = [(0.001,) * 4, (0.3, 0.001, 0.001, 0.001), (0.3, 0.3, 0.001, 0.001), (0.3, 0.3, 0.3, 0.001)]
+    entry = entry_of([*low, low[3], (0.3,) * 4])                # at 0, 10, 20, 30 and 30, and one never
+    assert races.Race((entry,), {}).table().rows[0][5] == "20 (10 to 30)"
 
 
 def test_solved_needs_the_right_classes_and_a_low_loss():
@@ -248,7 +258,8 @@ def test_impossible_races_are_refused(optimizers, settings, says):
 
 @pytest.mark.parametrize("make, says", [
     (lambda: Optimizer("adam", 0), "lr must be"), (lambda: Optimizer("adam", -1), "-1"),
-    (lambda: Optimizer("adam", float("nan")), "nan"), (lambda: Optimizer("adam", "fast"), "fast"),
+    (lambda: Optimizer("adam", float("nan")), "nan"), (lambda: Optimizer("adam", float("inf")), "inf"),
+    (lambda: Optimizer("adam", "fast"), "fast"),
     (lambda: Optimizer("sgd", betas=(0.9, 0.9)), "torch.optim.SGD")])
 def test_impossible_optimizers_are_refused(make, says):
     with pytest.raises(ValueError, match=says):

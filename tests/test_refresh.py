@@ -162,6 +162,14 @@ def test_what_is_not_compared_is_what_nbval_does_not_compare(request, lesson):
     assert IPyNbFile.from_parent(request.session, path=lesson).skip_compare == refresh.NbvalComparison.skip_compare
 
 
+@pytest.mark.parametrize("level, same", [(97, True), (98, False)])
+def test_pictures_that_are_more_than_a_quarter_of_a_level_apart_are_two(level, same):
+    """One pixel of 600 in three of four channels: 7 levels are 0.247 over the whole picture, 8 are 0.283."""
+    one, other = (np.full((20, 30), 90, np.uint8) for _ in range(2))
+    other[3, 4] = level
+    assert refresh.look_the_same(encoded(one), encoded(other)) == same
+
+
 def test_a_difference_of_one_glyph_is_another_picture():
     picture = np.full((400, 500), 255, dtype=np.uint8)
     glyph = picture.copy()

@@ -17,6 +17,8 @@ from xorlab.integer import IntegerGraph, operators
 from xorlab.integer.affine import SIGMOID_CODES, Affine
 from xorlab.integer.write import content_of
 from xorlab.report import asked
+from xorlab.report.html import Section, Shown
+from xorlab.tables import Table
 
 LINE = Affine(0.05, 3)
 INSTALLED = list(graph_files.FOLLOWS)
@@ -441,6 +443,19 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def test_titles_sentences_and_tables_are_escaped_on_a_page_and_in_a_notebook():
+    class Made(Shown):
+        def title(self):
+            return "<x-title>"
+
+        def sections(self):
+            table = Table(("<x-head>",), (("<x-cell>",),), ("<x-note>",))
+            return [Section("<x-part>", ("<x-sentence>", {"<x-key>": "<x-value>"}, table))]
+
+    for text, titles in ((Made().page(), 2), (Made()._repr_html_(), 1)):
+        assert "<x-" not in text and text.count("&lt;x-") == titles + 7
 
 
 def test_a_page_loads_nothing_and_runs_nothing_whatever_a_file_calls_its_tensors(tmp_path):

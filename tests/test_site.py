@@ -3,6 +3,7 @@ import json
 import re
 
 import nbformat
+import numpy as np
 import pytest
 from browsing import IN_A_BROWSER, alt_texts, barriers, code, lesson_of, stored_alt_texts, text, visit
 from bs4 import BeautifulSoup
@@ -312,6 +313,16 @@ def test_a_moment_of_the_film_is_of_all_inputs_and_of_that_epoch():
     assert (first.epoch, last.epoch) == (0, 2)
     assert first.floats.shape == first.int8.shape == (256, 256)
     assert 0 < abs(first.difference).max() < 0.05 and not (first.floats == last.floats).any()
+
+
+def test_a_map_of_the_film_has_the_first_input_along_x_and_the_origin_at_the_lower_left():
+    from xorlab.plots import paper
+
+    z = np.zeros((2, 2))
+    z[1, 0] = 1                                 # the first input 1, the second 0
+    picture = pictures.coloured(z, paper.OUTPUT, 0, 1)
+    red = [(picture[row, column] == picture[-1, -1]).all() for row, column in ((0, 0), (0, 1), (1, 0))]
+    assert not any(red) and picture[-1, -1][0] > picture[-1, -1][2]
 
 
 def test_unknown_pictures_get_a_sentence(capsys):

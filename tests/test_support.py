@@ -78,6 +78,8 @@ def test_a_table_aligns_columns_and_escapes_html():
     assert str(table).splitlines() == [
         "name            n", "-----------------", "a<b             1", "long name  12,345"]
     assert "a&lt;b" in table._repr_html_() and table._repr_html_().count("<tr>") == 3
+    everywhere = Table(("<h", "n"), (("<c", "1"),), ("<n",))._repr_html_()
+    assert [text in everywhere for text in ("&lt;h", "&lt;c", "&lt;n")] == [True] * 3
     with pytest.raises(ValueError, match="needs 2 cells"):
         Table(("a", "b"), (("1",),))
 

@@ -8,6 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from random_nets import random_net
 
 from xorlab import export, models, tflite_bytes, tflite_file, tflite_format
+from xorlab.report.examples import example
 
 FILES = sorted(models.REFERENCES.glob("*/*.tflite"))
 
@@ -49,6 +50,16 @@ def test_the_account_adds_up_for_fifty_random_nets(tmp_path):
 def test_weights_and_biases_take_what_their_types_take(variant, weight, bias):
     parts = tflite_bytes.account(models.reference_file("sigmoid-2-3-1", f"{variant}.tflite")).parts
     assert (parts["weights"], parts["biases"]) == (9 * weight + 8, 4 * bias + 8)        # two vectors, two lengths
+
+
+def test_of_a_net_with_depthwise_layers_weights_are_told_from_biases():
+    graph = tflite_file.read(example("keywords"))
+    assert "DEPTHWISE_CONV_2D" in {op.name for op in graph.operators}
+    parts = tflite_bytes.account(example("keywords")).parts
+    weighted = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    for purpose, position in (("weights", 1), ("biases", 2)):
+        held = [graph.tensors[op.inputs[position]] for op in graph.operators if op.name in weighted]
+        assert parts[purpose] == sum(tensor.data.nbytes + 4 for tensor in held)         # and the length of each
 
 
 @pytest.mark.parametrize("variant", export.VARIANTS)

@@ -2,6 +2,7 @@
 import made_files
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from xorlab import models, tflite_file
 
@@ -32,6 +33,14 @@ def test_a_file_reads_as_what_was_put_into_it(saved):
 def test_a_bias_left_out_has_the_index_minus_one(saved):
     assert tflite_file.read(saved(made_files.dense([[1, 2]], left_out=True))).operators[0].inputs == (0, 2, -1)
     assert tflite_file.read(saved(made_files.dense([[1, 2]]))).operators[0].inputs == (0, 2)
+
+
+@pytest.mark.parametrize("number, former, name", [
+    (150, 127, "GELU"), (9, 9, "FULLY_CONNECTED"), (0, 9, "FULLY_CONNECTED"), (0, 0, "ADD")])
+def test_an_operator_has_its_number_in_the_wider_field_or_in_that_of_old_files(number, former, name):
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode = number, former
+    assert tflite_file._operator_name(code) == name
 
 
 def test_a_custom_operator_keeps_its_name_and_cannot_pass_for_another(saved):

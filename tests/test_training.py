@@ -235,7 +235,7 @@ def test_the_examples_in_the_docstrings_are_true():
 @pytest.mark.parametrize("settings, says", [
     ({"optimizer": "adma"}, "sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw"), ({"lr": 0}, "got 0"),
     ({"lr": np.nan}, "nan"),
-    ({"epochs": 0}, "epochs"), ({"epochs": 1.5}, "1.5"), ({"loss": "mae"}, "mse, bce"),
+    ({"epochs": 0}, "epochs"), ({"epochs": True}, "True"), ({"epochs": 1.5}, "1.5"), ({"loss": "mae"}, "mse, bce"),
     ({"batch_size": 0}, "batch_size")])
 def test_impossible_settings_are_refused(settings, says):
     with pytest.raises(ValueError) as error:

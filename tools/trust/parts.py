@@ -1,2 +1,4 @@
 """All parts, in the order of the page."""
-PARTS = {part.name: part for part in ()}
+from tools.trust.mutants import PART as MUTANTS
+
+PARTS = {part.name: part for part in (MUTANTS,)}
