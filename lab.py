@@ -290,6 +290,8 @@ def lesson(number):
 def copy_lessons():
     """Copy lessons that work/ does not have yet; return a line for each that says something else since."""
     with alone("lessons", "copying lessons"):
+        for folder in (WORK, NOTEBOOKS):
+            package("files").sweep(folder)      # what killed ones left hidden
         newer = making(lambda editions: editions.lay_out(NOTEBOOKS, WORK))
     return [
         f"There is a newer version of {source.stem}: python3 lab.py reset {source.name.split('-')[0]} brings it "

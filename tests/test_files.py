@@ -288,12 +288,12 @@ def test_editions_leave_what_others_wrote_also_after_one_was_killed_half_way(tmp
     assert (tmp_path / "course" / "solutions" / "01-a.ipynb").read_text() == "mine"
 
 
-def test_only_one_module_removes_and_replaces():
+def test_only_one_module_removes_and_replaces_what_is_a_persons():
     sources = [path for part in ("xorlab", "tools", "benchmarks") for path in (ROOT / part).rglob("*.py")
                if "trust" not in path.parts]
     found = {path.name for path in sources
              if re.search(r"rmtree\(|os\.(replace|rename|remove|unlink)\(|\.unlink\(|shutil\.move", path.read_text())}
-    assert found == {"files.py"}
+    assert found == {"files.py", "installed.py"}         # the latter in .venv, of what pip left there
 
 
 def command(code, **options):

@@ -516,7 +516,8 @@ def test_weights_of_zero_are_codes_of_zero(granularity):
     net = IntegerMLP.from_torch(linear, granularity=granularity)
     assert not net.steps[0].weights.any()
     answers = net.output.dequantize(net.codes(np.int8([[-128, 127], [5, 5]])))
-    np.testing.assert_allclose(answers, [[0.25, -0.5]] * 2, atol=net.output.scale / 2)
+    step = net.steps[0].input.scale                     # of the biases, for the weights have scale 1
+    np.testing.assert_allclose(answers, [[0.25, -0.5]] * 2, atol=(step + net.output.scale) / 2)
 
 
 @pytest.mark.parametrize("wrong, words", [({"weight_bits": 9}, "from 2 to 8, got 9"),

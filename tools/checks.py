@@ -16,6 +16,7 @@ from pathlib import Path
 
 import lab
 from tools import chromium
+from xorlab.streams import ended
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tests" / "checks.json"
@@ -184,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main))

@@ -23,6 +23,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from xorlab.streams import printable
+
 WORKSPACE = ".xorlab-"                  # how the name of a hidden folder begins that a write makes, and removes
 LOCK, EARLIER = "lock", "earlier"       # in it: held while its process lives; an earlier folder moved aside
 WRITTEN = ".xorlab.json"                # in a folder written whole: the digest of each file as it was written
@@ -209,7 +211,7 @@ def _put(made, path, aside):
     """Rename what was made into its place; an earlier folder goes where it was made, or aside."""
     if not (made.is_dir() and os.path.lexists(path)):
         if path.is_dir() and not path.is_symlink():
-            raise IsADirectoryError(f"cannot write {in_one_line(path)}: it is a folder; choose the name of a file")
+            raise IsADirectoryError(f"cannot write {printable(path)}: it is a folder; choose the name of a file")
         os.replace(made, path)
     elif path.is_file():
         raise FileExistsError(f"cannot write {path}: it is a file; name a new or an empty folder")
@@ -264,11 +266,6 @@ def checked_path(name, value):
     return value
 
 
-def in_one_line(path):
-    """Return a path as a sentence shows it: a name may hold line breaks."""
-    return " ".join(str(path).splitlines())
-
-
 def make_folder(path: str | os.PathLike) -> None:
     """Make a folder and its parents unless it is there.  Raises OSError, in one sentence, if that fails."""
     try:
@@ -283,7 +280,7 @@ def _names(error, workspace):
 
 def _cannot_write(path, error):
     do = "make room, or choose another folder" if error.errno in NO_ROOM else "choose a folder you may write to"
-    return type(error)(f"cannot write {in_one_line(path)}: {error.strerror or error}; {do}")
+    return type(error)(f"cannot write {printable(path)}: {error.strerror or error}; {do}")
 
 
 def building(lesson: str) -> Path:
@@ -313,7 +310,7 @@ def existing_file(path, kind):
     except OSError:                                     # a name longer than a file can have
         there = False
     if not there:
-        raise FileNotFoundError(f"no {kind} file at {in_one_line(path)}; check the path, or export the model first")
+        raise FileNotFoundError(f"no {kind} file at {printable(path)}; check the path, or export the model first")
     return path
 
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from xorlab import files, tflite_format
+from xorlab.streams import printable
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def graph_of(content, path):
         tflite_format.walk(content)                     # the reader that follows has no eye for damage
         return _graph(unpacked(content), content)
     except tflite_format.Damaged as error:
-        raise ValueError(f"{files.in_one_line(path)} is not a sound TFLite file: {error}") from None
+        raise ValueError(f"{printable(path)} is not a sound TFLite file: {error}") from None
 
 
 def unpacked(content):

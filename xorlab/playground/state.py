@@ -14,6 +14,7 @@ import numpy as np
 
 from xorlab import arguments, data, files
 from xorlab.playground import clouds
+from xorlab.streams import printable
 
 DATA = (*clouds.CORNERS, *clouds.CLOUDS, "own")
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
@@ -214,7 +215,7 @@ def read_csv(path) -> dict:
     except OSError:                             # a name longer than a file can have
         there = False
     if not there:
-        raise FileNotFoundError(f"there is no file {files.in_one_line(path)}; points come from a CSV file or as (x, y)")
+        raise FileNotFoundError(f"there is no file {printable(path)}; points come from a CSV file or as (x, y)")
     text = files.content_of(path, "CSV").decode("utf-8-sig", errors="replace")
     rows = []
     for number, line in enumerate(text.splitlines(), 1):

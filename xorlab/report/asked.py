@@ -14,6 +14,7 @@ from xorlab import arguments, data, files, ports, runtimes, sandbox, tflite_file
 from xorlab.integer.affine import Affine
 from xorlab.ports import Port
 from xorlab.report.html import counted
+from xorlab.streams import printable
 from xorlab.tflite_file import Graph
 
 SAMPLES = 1_000                     # calls that are drawn, if nobody says how many
@@ -298,7 +299,7 @@ def _is_file(path):
 def _loaded(path):
     """Return the array of an .npy file, or the dict of arrays of an .npz file."""
     if not _is_file(path):
-        raise FileNotFoundError(f"no file with inputs at {files.in_one_line(path)}; make one with numpy.save "
+        raise FileNotFoundError(f"no file with inputs at {printable(path)}; make one with numpy.save "
                                 "or numpy.savez")
     try:
         return files.read_arrays(path, "inputs")
