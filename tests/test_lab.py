@@ -752,15 +752,17 @@ def test_the_lock_of_a_killed_process_holds_nobody(tmp_path):
 
 def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
+    ran = []
     with processes.alone(tmp_path / "file" / "no.lock", "testing", print):
-        pass
+        ran.append("without a file")
 
     def refused(lock):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(processes, "_take", refused)
     with processes.alone(tmp_path / "a.lock", "testing", print):
-        pass
+        ran.append("without a lock")
+    assert ran == ["without a file", "without a lock"]
 
 
 RUNNER = """
