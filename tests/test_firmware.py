@@ -276,10 +276,11 @@ def test_the_disassembly_shows_c_beside_every_instruction_and_no_constants(targe
     assert len(constants) - len(code) in range(0, 80, 2) and (target != "rv32imc" or len(code) == len(constants))
 
 
-def test_no_inputs_have_no_answers(built):
-    nothing = np.empty((0, 2), np.int8)
-    assert built("relu-2-4-1", "rv32imc").run(nothing).shape == (0, 1)
-    assert built("relu-2-4-1", "rv32imc").instructions(nothing).shape == (0,)
+def test_no_inputs_are_refused_with_their_shape(built):
+    firmware_ = built("relu-2-4-1", "rv32imc")
+    for call in (firmware_.run, firmware_.instructions):
+        with pytest.raises(ValueError, match=r"codes must be int8 of shape \(n, 2\), got int8 of shape \(0, 2\)"):
+            call(np.empty((0, 2), np.int8))
 
 
 def test_impossible_targets_codes_and_rules_are_refused(built):
