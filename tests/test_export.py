@@ -645,7 +645,7 @@ def test_a_keras_model_is_a_predictor():
 def test_the_demo_writes_every_form_and_tells_the_truth(tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path), "--epochs", "1000", "--activation", "tanh", "--hidden", "8"]) == 0
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
-        "float32.tflite", "int8.tflite", "model.onnx", "model.pth", "surfaces.png"]
+        ".xorlab.json", "float32.tflite", "int8.tflite", "model.onnx", "model.pth", "surfaces.png"]
     text = capsys.readouterr().out
     rows = {line[:24].strip(): line.split() for line in text.splitlines() if line.endswith((" us", " ms"))}
     assert len(rows) == 7

@@ -84,5 +84,5 @@ def test_an_unknown_shape_names_the_known_ones(call):
 
 
 def test_more_nets_than_starts_learn_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"of 64 starts \d+ learn XOR, fewer than the 65 wanted; take fewer"):
-        fewbits.nets("sigmoid-2-3-1", 65)
+    with pytest.raises(ValueError, match=r"of 64 starts \d+ learn XOR, fewer than the 64 wanted; take fewer"):
+        fewbits.nets("sigmoid-2-3-1", 64)

@@ -434,7 +434,7 @@ def test_short_code_that_does_something_else_is_found(long, short, problem):
     (code("x", printed="1\n21\n", tags=["layout-claim"], slide={"headline": "A", "look": "1"}), "2 hold '1'"),
 ])
 def test_a_cell_that_cannot_become_a_slide_gets_a_sentence(tmp_path, cell, sentence):
-    with pytest.raises(layouts.Unclear, match=re.escape(sentence)):
+    with pytest.raises(lab.Problem, match=re.escape(sentence)):
         slides.shown(small(tmp_path, copy.deepcopy(cell)))
 
 

@@ -198,7 +198,8 @@ def test_a_picture_of_measured_times_may_be_another_but_the_words_beside_it_may_
 
 PLAYED = PICTURE.replace('"text/plain": "a square"', '"text/plain": "a square", playgrounds.MIME: {"seed": 1}, '
                          'refresh.VIEW: {"model_id": str(id(png))}').replace(
-    "import base64, io", "import base64, io\nfrom tools import playgrounds, refresh")
+    "import base64, io", "import base64, io\nfrom tools import playgrounds, refresh").replace(
+    '{"alt": "a square"}', '{"alt": "a square", "width": 30}')
 
 
 def test_a_playground_is_stored_as_picture_and_state_without_the_view_that_only_its_kernel_knows(tmp_path, monkeypatch):

@@ -408,7 +408,7 @@ def bad_input(name, folder):
         "type": (["compare", good, "--inputs", folder / "real.npy"], "takes int8 codes, got real numbers"),
         "name": (["compare", good, "--inputs", folder / "named.npz"], "needs one array, and none is given"),
         "no inputs": (["compare", good, "--inputs", folder / "gone.npy"], "no file with inputs at"),
-        "no arrays": (["compare", good, "--inputs", text], "holds no arrays"),
+        "no arrays": (["compare", good, "--inputs", text], "is not a file of inputs"),
         "several inputs": (["compare", adding(folder), "--inputs", folder / "wide.npy"], "give an X.npz with an array"),
         "runtime": (["compare", good, "--runtimes", "xnnpack,gpu"], "runtimes must be of xnnpack, builtin"),
         "one runtime": (["compare", good, "--runtimes", "xnnpack"], "two different runtimes or more"),

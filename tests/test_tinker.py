@@ -24,7 +24,7 @@ def notebook(*sources):
 
 @pytest.mark.parametrize("source", [
     "assert seed == 1", "[][seed]", "import numpy; numpy.zeros(seed).reshape(7)", "raise ValueError('not ours')",
-    "from xorlab import tables; tables.Table(1, seed)",
+    "from xorlab import population; population.batches(None, seed, None)",
 ])
 def test_a_change_that_ends_in_an_error_of_another_kind_is_found(source):
     problem = tinker.run(notebook("seed = 1", source), Change("seed", {"seed = 1": "seed = 2"}))

@@ -97,10 +97,11 @@ def other_classes(first, second) -> dict[str, int]:
 
     first, second : as `classes` takes them.  Returns other_class, ties and by_tie as an ErrorReport has them.
     """
-    first, second = _one_row_each(first), _one_row_each(second)
+    # a runtime may answer NaN; report.compare shows where
+    first, second = _one_row_each(first, finite=False), _one_row_each(second, finite=False)
     if first.shape != second.shape:
         raise ValueError(f"two sets of answers must have one shape, got {first.shape} and {second.shape}")
-    other, tied = classes(first) != classes(second), ties(first) | ties(second)
+    other, tied = _classes(first) != _classes(second), _ties(first) | _ties(second)
     return {"other_class": int(other.sum()), "ties": int(tied.sum()), "by_tie": int((other & tied).sum())}
 
 
@@ -333,7 +334,10 @@ def classes(outputs):
     outputs : (n,) or (n, 1) probabilities, class 1 where one exceeds 0.5, else 0; or (n, classes), the class with the
         largest. A tie has no class: here it counts as 0, or as the first of the largest; `ties` tells which are.
     """
-    outputs = _one_row_each(outputs)
+    return _classes(_one_row_each(outputs))
+
+
+def _classes(outputs):
     return outputs.argmax(axis=1) if outputs.ndim == 2 else (outputs > 0.5).astype(int)
 
 
@@ -343,14 +347,17 @@ def ties(outputs):
     >>> ties([0.49, 0.5, 0.51])
     array([False,  True, False])
     """
-    outputs = _one_row_each(outputs)
+    return _ties(_one_row_each(outputs))
+
+
+def _ties(outputs):
     if outputs.ndim == 1:
         return outputs == 0.5
     return (outputs == outputs.max(axis=1, keepdims=True)).sum(axis=1) > 1
 
 
-def _one_row_each(outputs):
-    outputs = arguments.numbers_in("answers", outputs)
+def _one_row_each(outputs, finite=True):
+    outputs = arguments.numbers_in("answers", outputs, finite=finite)
     if outputs.ndim not in (1, 2) or (outputs.ndim == 2 and not outputs.shape[1]):
         raise ValueError(f"answers must have shape (n,) or (n, classes), got {outputs.shape}")
     return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs

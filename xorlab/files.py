@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import stat
 import sys
@@ -82,7 +83,12 @@ def replacing_folder(path: str | os.PathLike, known: Collection[str] = ()) -> It
 def check_folder(path: str | os.PathLike, known: Collection[str] = ()) -> None:
     """Raise OSError, in one sentence, unless `replacing_folder` may write here: for before long work."""
     path = Path(path)
-    _check_ours(path, known)
+    try:
+        _check_ours(path, known)
+    except OSError as error:
+        if error.errno is None:                 # a sentence of ours
+            raise
+        raise _cannot_write(path, error) from None
     make_folder(path.parent)
     with _workspace(path):
         pass
@@ -95,13 +101,13 @@ def is_whole(folder: str | os.PathLike) -> bool:
 
 def _check_ours(path, known):
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise FileExistsError(f"cannot write {path}: this runs in it; name a folder of its own")
+        raise FileExistsError(f"cannot write {printable(path)}: this runs in it; name a folder of its own")
     if path.is_file():
-        raise FileExistsError(f"cannot write {path}: it is a file; name a new or an empty folder")
+        raise FileExistsError(f"cannot write {printable(path)}: it is a file; name a new or an empty folder")
     foreign = next(_foreign(path, known), None)
     if foreign is not None:
-        raise FileExistsError(f"{path} holds other files ({foreign}) than were written there; name a new or an empty "
-                              "folder, or remove them")
+        raise FileExistsError(f"{printable(path)} holds other files ({printable(foreign)}) than were written there; "
+                              "name a new or an empty folder, or remove them")
 
 
 def _foreign(folder, known):
@@ -413,7 +419,8 @@ def _array(stream, size, np):
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, shortened; its kind where it says nothing."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))             # PyTorch prints some of its words in bold
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
 
 

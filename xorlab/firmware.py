@@ -214,8 +214,6 @@ class Firmware(Tabular):
             q, paths = self._every_input, self._every_path
             different = len(q)
         else:
-            if np.shape(q)[:1] == (0,):
-                raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
             q = self.net.checked(q)
             paths = self._paths(q)
             different = len(np.unique(q, axis=0))

@@ -34,6 +34,7 @@ def textures(side: int = 32) -> data.Images:
     """
     if not isinstance(side, int | np.integer) or side not in (8, 16, 32, 64, 128):
         raise ValueError(f"the side of a patch must be 8, 16, 32, 64 or 128 pixels, got {arguments.shown(side)}")
+    side = int(side)                        # NumPy's small kinds would overflow below
     from skimage import data as photographs
 
     halves = [], []

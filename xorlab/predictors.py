@@ -220,7 +220,7 @@ def from_onnx(path, name="ONNX Runtime", *, output: str | None = None) -> Predic
     """
     arguments.text("name", name)
     content = files.content_of(path, "ONNX")
-    export.check_alone(path)
+    export.check_alone(Path(path))
     session = onnx_session(content, path)
     with files.reading(path, "a model that ONNX Runtime can run"):      # a name may be no text
         entries, exits = ([_onnx_port(end) for end in ends] for ends in (session.get_inputs(), session.get_outputs()))

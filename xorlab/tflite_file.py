@@ -240,6 +240,5 @@ def _listed(values):
 
 
 def _text(name):
-    """Return a name as text of one line: what cannot be printed is a replacement character."""
-    text = name.decode(errors="replace") if isinstance(name, bytes) else name or ""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+    """Return a name as text of one line, in which what cannot be printed is escaped."""
+    return printable(name.decode(errors="replace") if isinstance(name, bytes) else name or "")

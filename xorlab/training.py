@@ -281,8 +281,9 @@ def race(optimizers, x=None, y=None, *, starts=1000, epochs=10_000, hidden=3, ac
     (Ctrl-C, the stop button) returns what was reached.
     Raises ValueError for settings outside these.
     """
-    several = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)
-    optimizers = [as_optimizer(given) for given in (optimizers if several else [optimizers])]
+    one = isinstance(optimizers, str | Optimizer) or not isinstance(optimizers, Iterable)
+    given = [optimizers] if one else arguments.several("optimizers", optimizers, "names or Optimizers")
+    optimizers = list(map(as_optimizer, given))
     epochs, batch_size, seed = _settings(RACED, epochs, loss, batch_size, seed)
     starts = arguments.whole("starts", starts, 1, MOST_STARTS)
     if seed + starts > models.SEEDS[1]:

@@ -45,6 +45,7 @@ INNER = {
     "plots.bars": "tried as plots", "plots.codes": "tried as plots", "plots.lines": "tried as plots",
     "plots.nets": "tried as plots", "plots.paper": "tried as plots", "plots.rulers": "tried as plots",
     "plots.squares": "tried as plots",
+    "installed": "what lab.py asks of its own .venv, in tests/test_lab.py", "processes": "lab.py's turns and children",
     "arguments": "what the others check their arguments with",
     "fixed_point": "a name of version 0.1", "rules": "a name of version 0.1",
     "tflite_format": "how a .tflite file lies in memory; damaged files try it",
@@ -56,6 +57,11 @@ INNER = {
 OUTER = ("playground",)         # though what lies below it is inner
 # names of the other modules that get no odd arguments, and why
 LEFT = {
+    "export.check_alone": "predictors.from_onnx, with a file that is there",
+    "integer.affine.few": "words of a sentence",
+    "models.load_weights": "damaged files try it", "models.take_weights": "with what load_weights returns",
+    "predictors.onnx_session": "predictors.from_onnx, with a file that is there",
+    "streams.ended": "around every command; tests/test_files.py", "streams.printable": "takes whatever has a text",
     "data.CodeInputs": "made by data.code_inputs", "data.Images": "made by data.images",
     "training.History": "made by training.fit",
     "races.Entry": "made by training.race", "races.Race": "made by training.race",

@@ -44,7 +44,7 @@ ODD = {
     "a word as bytes": lambda: b"odd",
     "a name with $": lambda: "costs $5 or $6_2$",
     "a name with < and &": lambda: "<b>&amp;</b>",
-    "a name with /* and */": lambda: "/*inline*/ */ //",
+    "a name with /* and */": lambda: "net /*inline*/ */ //",
     "a name with a newline": lambda: "one\ntwo",
     "a name with quotes": lambda: "it's \"odd\" \\n {x} %s",
     "a name in other letters": lambda: "größe 大きさ",

@@ -6,10 +6,10 @@ operators : the parts of a graph, as data.
 kernels : one operator's arithmetic.
 rules : which kernel a runtime has for each.
 read : from a TFLite file's operators.
-write : a graph as a file.
 quantize : a trained net's operators, without a file.
 explain : one output's arithmetic, as it is done by hand.
 graph : a whole graph that runs.
+write : a graph as a file.
 chain : a net of dense layers, which C code and firmware are made of.
 """
 from xorlab.integer.chain import IntegerMLP

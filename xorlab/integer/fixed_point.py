@@ -19,7 +19,7 @@ def round_half_away(x):
     NumPy's and Python's own `round` send ties to the even neighbour instead: 0.5 -> 0, 2.5 -> 2.
     x : a float or an array of floats.  Returns floats of the same shape.
     """
-    x = arguments.numbers_in("x", x, finite=False)
+    x = arguments.numbers_in("x", x, kinds="fiu", finite=False)
     whole = np.trunc(x)
     with np.errstate(invalid="ignore"):                         # infinity has no fraction
         return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
@@ -34,7 +34,8 @@ def quantize_multiplier(scale):
     Raises ValueError if scale is not finite and positive.
     Source: Jacob et al. 2018 (arXiv:1712.05877), section 2.2.
     """
-    if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not 0 < scale <= LARGEST:
+    real = isinstance(scale, numbers.Real) and not isinstance(scale, bool)
+    if not real or not 0 < (float(scale) if isinstance(scale, np.floating) else scale) <= LARGEST:
         raise ValueError(f"scale must be finite and positive, got {arguments.shown(scale)}")
     return _split(scale)
 

@@ -259,6 +259,8 @@ def _is_number(cell):
 # What a value must be
 
 def _is_finite(given):
+    if isinstance(given, np.floating):
+        given = float(given)                    # whose comparison with a number beyond its range would warn
     return isinstance(given, numbers.Real) and not isinstance(given, bool) and -LARGEST <= given <= LARGEST
 
 

@@ -255,7 +255,7 @@ def table(values, rows, columns, ax=None, *, title, xlabel, ylabel, form="{}", m
 
 def picture(image, ax=None, *, title=""):
     """Draw one picture of (height, width, 1) greys or (height, width, 3) colours in 0..1 and return the axes."""
-    title, = wanted(ax, title=title)
+    title = wanted(ax, title=title)[0] or ""
     image = arguments.numbers_in("image", image)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise ValueError(f"a picture has shape (height, width, 1) or (height, width, 3), got {image.shape}")
@@ -323,7 +323,7 @@ def _row(name, values):
 
 def _check_colour(colour):
     if not isinstance(colour, str | tuple) or not colors.is_color_like(colour):
-        raise ValueError(f'colour must be one of matplotlib\'s, such as "#8c8c8c", got {arguments.shown(colour)}')
+        raise ValueError(f'colour must be one of matplotlib\'s, such as look.INK, got {arguments.shown(colour)}')
 
 
 def _row_axes(ax, rows):

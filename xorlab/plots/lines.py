@@ -47,9 +47,11 @@ def draw(ax, x, y, name, *, number="", optimizer=None, named=True, **options):
 
 
 def _curve(name, x, y):
-    """Return a curve's numbers x and y, float (n,) each.  Raises ValueError for others."""
-    x, y = (arguments.numbers_in(f"{axis} of {arguments.shown(name)}", given, finite=False) for axis, given in (
-        ("x", x), ("y", y)))
+    """Return a curve's x and y (n,): numbers, or for x names.  Raises TypeError or ValueError for others."""
+    names = isinstance(x, list | tuple) and all(isinstance(one, str) for one in x) and len(x)
+    x, y = (np.array(given) if axis == "x" and names else
+            arguments.numbers_in(f"{axis} of {arguments.shown(name)}", given, finite=False)
+            for axis, given in (("x", x), ("y", y)))
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"x and y of {arguments.shown(name)} must be as many numbers, got shapes {x.shape} and "
                          f"{y.shape}")

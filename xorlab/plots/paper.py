@@ -162,9 +162,14 @@ def fact(ax, sentence: str) -> None:
             ax.set_title(title, loc=where, pad=points + height)
 
 
-def attend(ax, x: float, y: float) -> None:
-    """Draw a yellow ring around the one place of a figure that matters."""
-    x, y = arguments.real("x", x), arguments.real("y", y)
+def attend(ax, x, y) -> None:
+    """Draw a yellow ring around the one place of a figure that matters.
+
+    x, y : numbers, or as many of each; of empty arrays it draws none.
+    """
+    x, y = arguments.numbers_in("x", x), arguments.numbers_in("y", y)
+    if x.shape != y.shape:
+        raise ValueError(f"x and y must be as many numbers, got shapes {x.shape} and {y.shape}")
     checked(ax).scatter(x, y, s=620, facecolor="none", edgecolor=look.ATTEND, linewidth=4.5, clip_on=False, zorder=4)
 
 

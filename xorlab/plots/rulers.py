@@ -63,7 +63,8 @@ def weight_codes(weights, limits, *, height=320):
 
     >>> axes = plots.weight_codes(w, {8: 8, 4: 3.3})
     """
-    weights = arguments.float32("weights", weights).astype(float).ravel()
+    arguments.float32("weights", weights)               # what a layer can hold
+    weights = np.asarray(weights, float).ravel()
     if not isinstance(limits, dict) or not limits or not weights.size:
         raise ValueError("weight_codes draws some weights, with limits {bits: limit}; got "
                          f"{weights.size} weights and {arguments.shown(limits)}")
@@ -105,12 +106,13 @@ def weight_scales(weights, bits=3, *, height=330):
 
     >>> axes = plots.weight_scales(net.hidden.weight.detach().numpy())
     """
-    weights = arguments.float32("weights", weights).astype(float)
+    arguments.float32("weights", weights)
+    weights = np.asarray(weights, float)
     fits = weights.ndim == 2 and len(weights) and np.abs(weights).max(axis=1, initial=0).all()
     if not fits or not isinstance(bits, int | np.integer) or isinstance(bits, bool) or bits not in range(2, 6):
         raise ValueError("weight_scales draws 2 to 5 bits and weights (units, inputs), no unit all 0; got "
                          f"{arguments.shown(bits)} bits and the shape {weights.shape}")
-    largest = 2 ** (bits - 1) - 1
+    largest = 2 ** (int(bits) - 1) - 1
     per_unit = np.abs(weights).max(axis=1, keepdims=True) / largest
     per_layer = np.full_like(per_unit, per_unit.max())
     reach, units = 1.08 * np.abs(weights).max(), len(weights)

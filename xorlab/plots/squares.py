@@ -313,7 +313,7 @@ def boundary(predictor, ax, *, color=look.INK[0], linestyle="-", linewidth=1.6, 
     label, = wanted(checked(ax), label=label)
     linewidth = arguments.real("linewidth", linewidth, above=0, most=1000)
     if not isinstance(color, str | tuple) or not colors.is_color_like(color):
-        raise ValueError(f'color must be one of matplotlib\'s, such as "#1c1c1c", got {arguments.shown(color)}')
+        raise ValueError(f'color must be one of matplotlib\'s, such as look.INK, got {arguments.shown(color)}')
     if not _is_line(linestyle):
         raise ValueError(f'linestyle must be one of matplotlib\'s, such as "--", got {arguments.shown(linestyle)}')
     z = values(predictor, side)
@@ -420,7 +420,7 @@ def slice_title(title, inputs):
 def reach_of(z, reach):
     """Return where a signed scale ends: as asked, or at the largest size."""
     if reach is not None:
-        reach = arguments.real("reach", reach, above=0)
+        reach = arguments.real("reach", reach, above=0, most=3e38)
     return reach or float(np.abs(z).max()) or 1e-9              # two equal predictors give a white square
 
 

@@ -19,7 +19,7 @@ from xorlab.report.asked import SAMPLES, File, inputs_of, real_range
 from xorlab.report.html import Section, Shown, shape_words, shortened
 from xorlab.report.inner import Inner, made_by_operators, pieces
 from xorlab.report.why import NAME, affordable
-from xorlab.streams import progress, quiet
+from xorlab.streams import printable, progress, quiet
 from xorlab.tables import Table
 
 CORRELATED, GAIN = 0.9, 4
@@ -217,7 +217,8 @@ def _taking_floats(file):
 def _opened(path, quantized, runtime):
     kinds = {".tflite": _FloatTflite, ".onnx": _Onnx, ".keras": _Keras}
     if path.suffix.lower() not in kinds:
-        raise ValueError(f"the float model must be a {', '.join(list(kinds)[:-1])} or .keras file, got {path}")
+        raise ValueError(f"the float model must be a {', '.join(list(kinds)[:-1])} or .keras file, "
+                         f"got {printable(path)}")
     return kinds[path.suffix.lower()](files.existing_file(path, path.suffix[1:]), quantized, runtime)
 
 
