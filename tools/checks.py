@@ -50,6 +50,7 @@ SKIPS: dict[str, Callable[[], bool]] = {
     "no TOSA reference model here; python3 lab.py test --with tosa installs it and runs this":
         lambda: not os.environ.get("XORLAB_TOSA_PYTHON"),
     "lesson 02 stands for all; --all grades every lesson, and whole": lambda: True,
+    "no folder of files: --files names one": lambda: True,
     "there is triton here": lambda: not lacks("triton")(),
     "there is no triton here": lacks("triton"),
     "there is a GPU here": _gpu,

@@ -431,7 +431,8 @@ def _copies(path):
         if path.is_file():
             (folder / name).write_bytes(path.read_bytes())
     editions.lay_out(sound, folder)
-    lab.read_json(path)
+    if path.is_file():                      # of a folder lab.py tells what the system says
+        lab.read_json(path)
     editions.lay(path, path.with_name("out"))
 
 

@@ -351,7 +351,7 @@ def _layer(given, number, units, inputs):
 
 
 def _listed(what, given):
-    if isinstance(given, np.ndarray):
+    if isinstance(given, np.ndarray) and given.ndim:
         return given.tolist()
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise ValueError(f"{what} must be a list, got {arguments.shown(given)}")

@@ -265,7 +265,14 @@ def _answers(file, asked, given, must):
     if len(parts) < 2:
         raise ValueError(f"{file.path} runs on {' and '.join(parts) or 'none'} of {', '.join(asked)}, and it takes two "
                          f"to differ; {'; '.join(notes)}")
-    return {runtime: [np.concatenate(one) for one in zip(*made, strict=True)] for runtime, made in parts.items()}, notes
+    answers = {runtime: [np.concatenate(one) for one in zip(*made, strict=True)] for runtime, made in parts.items()}
+    shapes = {runtime: [one.shape[1:] for one in made] for runtime, made in answers.items()}
+    first, *others = shapes
+    for other in others:
+        if shapes[other] != shapes[first]:
+            raise ValueError(f"{file.path}: {first} answers with shapes {shapes[first]} and {other} with "
+                             f"{shapes[other]}; only answers of one shape can be compared")
+    return answers, notes
 
 
 def _left_out(file, runtime, error):

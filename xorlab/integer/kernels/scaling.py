@@ -49,7 +49,8 @@ def in_32_bits(sums: np.ndarray) -> np.ndarray:
 
 def multipliers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (multipliers, shifts), int64 (k,), of real factors (k,); see fixed_point.quantize_multiplier."""
-    pairs = [quantize_multiplier(float(factor)) for factor in np.atleast_1d(factors)]
+    # scales whose product is too small for a float give 0, which runtimes take for "nothing arrives"
+    pairs = [quantize_multiplier(float(factor)) if factor else (0, 0) for factor in np.atleast_1d(factors)]
     return tuple(np.array(column, np.int64) for column in zip(*pairs, strict=True))
 
 
