@@ -167,7 +167,7 @@ def attend(ax, x, y) -> None:
 
     x, y : numbers, or as many of each; of empty arrays it draws none.
     """
-    x, y = arguments.numbers_in("x", x), arguments.numbers_in("y", y)
+    x, y = (arguments.numbers_in(name, given, kinds="fiu") for name, given in (("x", x), ("y", y)))
     if x.shape != y.shape:
         raise ValueError(f"x and y must be as many numbers, got shapes {x.shape} and {y.shape}")
     checked(ax).scatter(x, y, s=620, facecolor="none", edgecolor=look.ATTEND, linewidth=4.5, clip_on=False, zorder=4)
