@@ -270,7 +270,7 @@ def test_impossible_races_are_refused(optimizers, settings, says):
 @pytest.mark.parametrize("make, says", [
     (lambda: Optimizer("adam", 0), "lr must be"), (lambda: Optimizer("adam", -1), "-1"),
     (lambda: Optimizer("adam", float("nan")), "nan"), (lambda: Optimizer("adam", float("inf")), "inf"),
-    (lambda: Optimizer("adam", "fast"), "fast"),
+    (lambda: Optimizer("adam", "fast"), "fast"), (lambda: Optimizer("adam", 1e39), "got 1e.39"),
     (lambda: Optimizer("sgd", betas=(0.9, 0.9)), "torch.optim.SGD")])
 def test_impossible_optimizers_are_refused(make, says):
     with pytest.raises(ValueError, match=says):

@@ -214,6 +214,9 @@ class Firmware(Tabular):
             q, paths = self._every_input, self._every_path
             different = len(q)
         else:
+            q = arguments.numbers_in("codes", q, finite=False)
+            if q.shape[:1] == (0,):
+                raise ValueError("the fewest and the most of no inputs are not defined; give at least one input")
             q = self.net.checked(q)
             paths = self._paths(q)
             different = len(np.unique(q, axis=0))
