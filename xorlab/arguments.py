@@ -152,7 +152,7 @@ def numbers_in(name: str, value: object, *, kinds: str = "fiub", finite: bool = 
         given = shown(value) if foreign else f"an array of {made.dtype}"
         raise TypeError(f"{name} must be {what}, got {given}; convert it, e.g. with "
                         f"astype({'int' if 'f' not in kinds else 'float'!r})")
-    if finite and not np.isfinite(made).all():
+    if finite and made.dtype.kind in "fc" and not np.isfinite(made).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity; remove those rows first")
     return made
 

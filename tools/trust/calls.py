@@ -35,6 +35,7 @@ INNER = {
     "integer.operators": "what a file says of its operators: integer.read makes them, and damaged files try that",
     "integer.quantize": "IntegerGraph.from_torch and from_qat",
     "integer.read": "IntegerGraph.from_tflite, which damaged files try",
+    "integer.unchecked": "what fixed_point and the kernels compute, once the numbers are known to fit",
     "integer.rules": "the table of rules; IntegerGraph calls them",
     "exercises": "answers of students, of every kind, in tests/test_exercises.py",
     "playground": "Playground, tried here; states from pages and files are tried as damaged files",

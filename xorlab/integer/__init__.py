@@ -1,5 +1,6 @@
 """int8 nets as integer arithmetic in NumPy: what a runtime computes, code for code.
 
+unchecked : the arithmetic of fixed_point and of the kernels, on numbers that are known to fit.
 fixed_point : real factors as integers.
 affine : what codes mean.
 operators : the parts of a graph, as data.

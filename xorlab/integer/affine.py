@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xorlab import arguments
-from xorlab.integer.fixed_point import round_half_away
+from xorlab.integer.unchecked import round_half_away
 
 LARGEST = float(np.finfo(np.float32).max)
 LARGEST_SCALE = LARGEST / 255           # with which every code stands for a float32 number
@@ -63,7 +63,7 @@ class Affine:
         x : float array of any shape.  Returns an array of `dtype` of the same shape.
         Source: TensorFlow Lite's reference AffineQuantize, which divides in float32 as here.
         """
-        with np.errstate(over="ignore"):                # a step beyond float32 is one beyond the codes
+        with np.errstate(over="ignore", invalid="ignore"):      # a step beyond float32 is one beyond the codes
             steps = round_half_away(arguments.float32("real numbers", x) / np.float32(self.scale))
         limits = np.iinfo(self.dtype)
         return np.clip(steps.astype(np.float64) + self.zero_point, limits.min, limits.max).astype(self.dtype)

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from xorlab import arguments
+from xorlab.integer import unchecked
 
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -19,10 +20,8 @@ def round_half_away(x):
     NumPy's and Python's own `round` send ties to the even neighbour instead: 0.5 -> 0, 2.5 -> 2.
     x : a float or an array of floats.  Returns floats of the same shape.
     """
-    x = arguments.numbers_in("x", x, kinds="fiu", finite=False)
-    whole = np.trunc(x)
     with np.errstate(invalid="ignore"):                         # infinity has no fraction
-        return whole + np.copysign(np.abs(x - whole) >= 0.5, x)      # x - whole is exact; x + 0.5 would not be
+        return unchecked.round_half_away(arguments.numbers_in("x", x, kinds="fiu", finite=False))
 
 
 def quantize_multiplier(scale):
@@ -43,7 +42,7 @@ def quantize_multiplier(scale):
 @lru_cache(maxsize=2**14)                   # a net asks for the same few factors again in each of its runs
 def _split(scale):
     mantissa, shift = math.frexp(scale)                 # 0.5 <= mantissa < 1
-    multiplier = int(round_half_away(mantissa * 2**31))
+    multiplier = int(unchecked.round_half_away(mantissa * 2**31))
     if multiplier == 2**31:                             # rounding carried into the next power of two
         multiplier, shift = 2**30, shift + 1
     return (multiplier, shift) if shift >= -31 else (0, 0)
@@ -57,9 +56,7 @@ def doubling_high_multiply(a, b):
     a, b = _whole_numbers("a", a), _whole_numbers("b", b)
     if _largest(a) * _largest(b) >= 2**63:
         raise ValueError(f"a and b must hold 32-bit numbers, got up to {_largest(a)} and {_largest(b)} in size")
-    product = a * b
-    # gemmlowp adds 2**30 or, below zero, 1 - 2**30 and cuts towards zero; that is this shift
-    return np.minimum((product + 2**30) >> 31, 2**31 - 1)       # only (-2**31)**2 does not fit into 32 bits
+    return unchecked.doubling_high_multiply(a, b)
 
 
 def _whole_numbers(name, value, bits=64):
@@ -82,23 +79,17 @@ def divide_by_power_of_two(x, exponent):
     x, exponent = _whole_numbers("x", x), _whole_numbers("exponent", exponent)
     if exponent.min(initial=0) < 0 or exponent.max(initial=0) > 62:
         raise ValueError(f"exponent must be from 0 to 62, got {exponent.min()} to {exponent.max()}")
-    remainder = x & ((1 << exponent) - 1)
-    threshold = (((1 << exponent) - 1) >> 1) + (x < 0)
-    return (x >> exponent) + (remainder > threshold)
+    return unchecked.divide_by_power_of_two(x, exponent)
 
 
 def fixed_point_logistic(x):
     """Return the logistic function of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
-    x = _whole_numbers("x", x, bits=32)
-    below_one = fixed_point_reciprocal(fixed_point_exp(-np.abs(x), 4))
-    return np.where(x == 0, 2**30, np.where(x > 0, below_one, 2**31 - 1 - below_one))
+    return unchecked.fixed_point_logistic(_whole_numbers("x", x, bits=32))
 
 
 def fixed_point_tanh(x):
     """Return tanh of Q4.27 numbers as Q0.31: int64 arrays holding int32 values.  Source: gemmlowp."""
-    x = _whole_numbers("x", x, bits=32)
-    inverse = _inverse_of_half_of_one_plus(fixed_point_exp(-np.abs(x), 5))      # Q4.27 read as Q5.26 is twice as much
-    return np.sign(x) * np.minimum((inverse - 2**29) << 2, 2**31 - 1)
+    return unchecked.fixed_point_tanh(_whole_numbers("x", x, bits=32))
 
 
 def fixed_point_exp(x, integer_bits: int):
@@ -109,25 +100,7 @@ def fixed_point_exp(x, integer_bits: int):
     x, integer_bits = _whole_numbers("x", x), arguments.whole("integer_bits", integer_bits, 2, 5)
     if x.max(initial=0) > 0 or _largest(x) > 2**31:
         raise ValueError(f"x must hold 32-bit numbers of 0 or less, got {x.min()} to {x.max()}")
-    fraction_bits = 31 - integer_bits
-    quarter = 1 << (fraction_bits - 2)
-    last = (x & (quarter - 1)) - quarter
-    result = _exp_near_zero(last << integer_bits)
-    remainder = last - x
-    constants = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
-    for k, constant in zip(range(-2, integer_bits), constants, strict=False):
-        result = np.where(remainder & (1 << (fraction_bits + k)), doubling_high_multiply(result, constant), result)
-    return np.where(x == 0, 2**31 - 1, result)
-
-
-def _exp_near_zero(x):
-    """exp of Q0.31 numbers in [-1/4, 0): Taylor's polynomial around -1/8."""
-    at_an_eighth, third = 1895147668, 715827883
-    x = x + 2**28
-    x2 = doubling_high_multiply(x, x)
-    x3, x4 = doubling_high_multiply(x2, x), doubling_high_multiply(x2, x2)
-    rest = divide_by_power_of_two(doubling_high_multiply(divide_by_power_of_two(x4, 2) + x3, third) + x2, 1)
-    return at_an_eighth + doubling_high_multiply(at_an_eighth, x + rest)
+    return unchecked.fixed_point_exp(x, integer_bits)
 
 
 def fixed_point_reciprocal(x):
@@ -135,13 +108,4 @@ def fixed_point_reciprocal(x):
     x = _whole_numbers("x", x)
     if x.min(initial=0) < 0 or x.max(initial=0) > 2**31:
         raise ValueError(f"x must hold Q0.31 numbers from 0 to 1, got {x.min()} to {x.max()}")
-    return np.minimum(_inverse_of_half_of_one_plus(x) << 1, 2**31 - 1)
-
-
-def _inverse_of_half_of_one_plus(x):
-    """2 / (1 + x) for Q0.31 numbers in [0, 1], in Q2.29: three Newton steps from a line."""
-    half = (x + 2**31 - 1 + 1) >> 1                     # rounding half sum of x and one
-    y = 1515870810 + doubling_high_multiply(half, -1010580540)          # 48/17 - 32/17 * half
-    for _ in range(3):
-        y = y + (doubling_high_multiply(y, 2**29 - doubling_high_multiply(half, y)) << 2)
-    return y
+    return unchecked.fixed_point_reciprocal(x)

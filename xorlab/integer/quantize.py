@@ -5,8 +5,8 @@ import numpy as np
 
 from xorlab import arguments, data
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
-from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.operators import FullyConnected, Logistic
+from xorlab.integer.unchecked import round_half_away
 
 
 class FakeQuantized(Protocol):

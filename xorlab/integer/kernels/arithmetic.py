@@ -12,10 +12,11 @@ from functools import lru_cache
 import numpy as np
 
 from xorlab.integer.affine import CODES
-from xorlab.integer.fixed_point import doubling_high_multiply, quantize_multiplier
+from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.kernels.places import in_vectors
 from xorlab.integer.kernels.scaling import AWAY, EVEN, highest_even, to_codes, twice_away
 from xorlab.integer.operators import Add, Mul, Sub
+from xorlab.integer.unchecked import doubling_high_multiply
 
 HEADROOM = 20                       # bits by which an addend is shifted up before it is scaled
 AT_ONCE = 2**15                     # pairs that are looked up

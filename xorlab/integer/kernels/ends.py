@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab.integer.fixed_point import round_half_away
 from xorlab.integer.kernels.places import in_vectors
 from xorlab.integer.operators import Dequantize, Quantize
+from xorlab.integer.unchecked import round_half_away
 
 STEPS_LIMIT = 2**31 - 256           # with a zero point added, a whole number of steps below it fits into 32 bits
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab.integer.fixed_point import doubling_high_multiply, quantize_multiplier, round_half_away
+from xorlab.integer.fixed_point import quantize_multiplier
+from xorlab.integer.unchecked import doubling_high_multiply, round_half_away
 
 FLOAT64_EXACT = 2**21               # sums below it are scaled in float64 without an error; see _in_integers
 

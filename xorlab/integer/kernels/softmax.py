@@ -1,16 +1,16 @@
 """SOFTMAX: shares along the last axis, from a table of exponentials."""
 import numpy as np
 
-from xorlab.integer.fixed_point import (
+from xorlab.integer.fixed_point import quantize_multiplier
+from xorlab.integer.kernels import libm
+from xorlab.integer.operators import Softmax
+from xorlab.integer.unchecked import (
     divide_by_power_of_two,
     doubling_high_multiply,
     fixed_point_exp,
     fixed_point_reciprocal,
-    quantize_multiplier,
     round_half_away,
 )
-from xorlab.integer.kernels import libm
-from xorlab.integer.operators import Softmax
 
 BELOW = np.arange(256)              # by how many codes a number can be below the largest
 

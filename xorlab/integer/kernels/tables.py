@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from xorlab.integer.affine import CODES
-from xorlab.integer.fixed_point import (
-    divide_by_power_of_two,
-    doubling_high_multiply,
-    fixed_point_logistic,
-    fixed_point_tanh,
-    quantize_multiplier,
-    round_half_away,
-)
+from xorlab.integer.fixed_point import quantize_multiplier
 from xorlab.integer.kernels import libm
 from xorlab.integer.kernels.places import in_vectors
 from xorlab.integer.kernels.scaling import AWAY, UP, highest_away
 from xorlab.integer.operators import Unary
+from xorlab.integer.unchecked import (
+    divide_by_power_of_two,
+    doubling_high_multiply,
+    fixed_point_logistic,
+    fixed_point_tanh,
+    round_half_away,
+)
 
 
 @dataclass(frozen=True)
