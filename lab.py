@@ -267,7 +267,7 @@ def making(work):
 
 
 def package(name):
-    """Return a module of the package that needs nothing installed: editions, installed or processes."""
+    """Return a module of the package that needs nothing installed: editions, files, installed or processes."""
     if str(HERE) not in sys.path:       # Python leaves it out where PYTHONSAFEPATH is set
         sys.path.insert(0, str(HERE))
     # not above: it needs the Python that main() has asked for by now

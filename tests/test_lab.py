@@ -759,7 +759,7 @@ def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch):
     def refused(lock):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(processes, "_take", refused)
+    monkeypatch.setattr(processes, "take_lock", refused)
     with processes.alone(tmp_path / "a.lock", "testing", print):
         ran.append("without a lock")
     assert ran == ["without a file", "without a lock"]

@@ -32,18 +32,27 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def is_whole(value: object, least: int | None = None, most: int | None = None) -> bool:
+    """Is this a whole number from `least` to `most`, Python's or NumPy's?  True and False are none.
+
+    >>> is_whole(np.int64(3), 1), is_whole(3.0), is_whole(True)
+    (True, False, False)
+    """
+    return (isinstance(value, int | np.integer) and not isinstance(value, bool)
+            and (least is None or value >= least) and (most is None or value <= most))
+
+
 def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
     """Return a whole number from `least` to `most` as an int.  Raises ValueError for anything else.
 
     >>> whole("epochs", np.int64(3), 1)
     3
     """
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (good and (least is None or value >= least) and (most is None or value <= most)):
+    if not is_whole(value, least, most):
         kind = "a positive whole number" if least == 1 else "a whole number"
         span = (f" of {least:,} or more" if least not in (None, 1) and most is None else
                 f" from {least:,} to {most:,}" if least not in (None, 1) and most is not None else
-                f" up to {most:,}" if most is not None and good and value > most else "")
+                f" up to {most:,}" if most is not None and is_whole(value) and value > most else "")
         raise ValueError(f"{name} must be {kind}{span}, got {shown(value)}")
     return int(value)
 
@@ -114,11 +123,20 @@ def several(name: str, value: object, what: str, kinds: type | tuple = object) -
     return made
 
 
+def having(name: str, value: object, parts: Iterable[str], what: str) -> object:
+    """Return an object, and no class, that has these attributes.  what : what it must be.  Raises TypeError.
+
+    For what would be slow to import only to ask whether a value is one of it.
+    """
+    if isinstance(value, type) or not all(hasattr(value, part) for part in parts):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    return value
+
+
 def axes(ax: object) -> object:
     """Return matplotlib's axes, or None for a figure of their own.  Raises TypeError for anything else."""
-    if ax is not None and not (hasattr(ax, "transAxes") and not isinstance(ax, type)):
-        raise TypeError(f"ax must be matplotlib's axes, or None for a figure of their own, got {shown(ax)}")
-    return ax
+    what = "matplotlib's axes, or None for a figure of their own"
+    return ax if ax is None else having("ax", ax, ["transAxes"], what)
 
 
 def named(name: str, value: object, what: str) -> dict:

@@ -437,7 +437,7 @@ class Timing(Tabular):
 
     def per(self, n):
         """Return the time per inference of a call that makes n (> 0) of them."""
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 2**53:
+        if not arguments.is_whole(n, 1, 2**53):
             raise ValueError(f"a call makes at least one inference, got {arguments.shown(n)}")
         return Timing(self.name, self.median / n, self.low / n, self.high / n, self.repeats)
 

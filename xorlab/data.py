@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xorlab import arguments
+from xorlab import arguments, files
 from xorlab.streams import quiet
 
 CALIBRATION_SIDE = 9        # 9 x 9 points of [0, 1]^2: enough to see each layer's range, corners included
@@ -58,7 +58,7 @@ def dense(n=1000, *, seed=0):
 
 def grid(n=101):
     """Return n x n evenly spaced points of [0, 1]^2: float32 (n*n, 2), row = n*i + j for x0 = i/(n-1), x1 = j/(n-1)."""
-    if isinstance(n, bool) or not (isinstance(n, (int, np.integer)) and 2 <= n <= MOST_SIDE):
+    if not arguments.is_whole(n, 2, MOST_SIDE):
         raise ValueError(f"a grid needs a whole number of points a side, at least 2 and at most {MOST_SIDE:,}, got "
                          f"{arguments.shown(n)}")
     steps = np.linspace(0, 1, n, dtype=np.float32)
@@ -100,8 +100,7 @@ def code_inputs(sample=(2,), dtype=np.int8, *, count=None, seed=0) -> CodeInputs
     shape, seed = tuple(arguments.several("sample", sample, "lengths, the shape of one input")), checked_seed(seed)
     if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise ValueError(f"only codes of 8 or 16 bits can be listed or drawn, got {dtype}; choose input codes yourself")
-    if not shape or not all(isinstance(length, (int, np.integer)) and not isinstance(length, bool) and length > 0
-                         for length in shape):
+    if not shape or not all(arguments.is_whole(length, 1) for length in shape):
         raise ValueError(f"the shape of one input must be positive whole numbers, got {arguments.shown(shape)}; "
                          "choose input codes yourself")
     limits, size = np.iinfo(dtype), math.prod(map(int, shape))
@@ -196,7 +195,7 @@ def downloading(what):
     try:
         yield
     except Exception as error:          # Keras raises a bare Exception where a download fails
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = files.first_line(error)
         raise ConnectionError(f"{what} could not be downloaded ({reason}); it needs a network the first time, "
                               'data.images("digits") needs none') from None
 

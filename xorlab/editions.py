@@ -290,7 +290,7 @@ def is_newer(lesson: Path, folder: Path, edition: Callable[[dict], dict] = stude
     Version 0.1.0 copied whole lessons and recorded the whole file's digest. Such a copy counts as up to date if that
     file, or what the copy says, is still the lesson's; from then on the edition's digest is recorded.
     """
-    recorded = _record(folder / SOURCES).get(lesson.name)
+    recorded = files.read_record(folder / SOURCES).get(lesson.name)
     now = made(lambda notebook: digest(notebook, edition), lesson)
     if recorded in (None, now):
         return False
@@ -308,7 +308,7 @@ def _says(path, edition):
 
 
 def _remember(lesson, folder, edition):
-    record = dict(_record(folder / SOURCES), **{lesson.name: edition})
+    record = dict(files.read_record(folder / SOURCES), **{lesson.name: edition})
     _write(folder / SOURCES, json.dumps(record, indent=1).encode())
 
 
@@ -324,7 +324,8 @@ def write_all(notebooks: Path, folder: Path) -> list[str]:
         wanted[f"student/{lesson.name}"] = _as_file(made(student, lesson))
         wanted[f"solutions/{lesson.name}"] = _as_file(made(solved, lesson))
         wanted[f"nbgrader/source/{assignment}/{lesson.name}"] = _as_file(made(handout, lesson))
-    written = {name: known if isinstance(known, list) else [known] for name, known in _record(folder / WRITTEN).items()}
+    known = files.read_record(folder / WRITTEN)
+    written = {name: digests if isinstance(digests, list) else [digests] for name, digests in known.items()}
     stay = [name for name, content in wanted.items() if (folder / name).exists()
             and _sha256((folder / name).read_bytes()) not in (*written.get(name, ()), _sha256(content))]
     ours = {name: content for name, content in wanted.items() if name not in stay}
@@ -353,15 +354,6 @@ def _as_file(notebook):
 def _write(path, content):
     with files.replacing(path) as half:
         half.write_bytes(content)
-
-
-def _record(path):
-    """Return what a record holds, or {} where it is missing or damaged."""
-    try:
-        content = files.read_json(path, "record")
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _sha256(content):

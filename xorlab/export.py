@@ -18,6 +18,7 @@ import numpy as np
 from xorlab import arguments, data, files, sandbox
 from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES
 from xorlab.integer.operators import FullyConnected
+from xorlab.integer.quantize import TRAINED
 from xorlab.streams import quiet, say
 
 
@@ -116,7 +117,7 @@ def _check_takes(model, one):
             hint = f"; give the shape of one input, sample=({first.in_features},)"
         elif isinstance(first, torch.nn.Conv2d) and (one.ndim != 4 or first.in_channels != one.shape[1]):
             hint = f"; give the shape of one input, sample=({first.in_channels}, height, width)"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = files.first_line(error)
         raise ValueError(f"the model does not take inputs of shape {tuple(one.shape)}: {reason}{hint}") from error
 
 
@@ -328,9 +329,7 @@ def qat_to_tflite(net, path):
     the same net without a file.
     Returns the path.  Raises ValueError for a net so narrow and deep that the converter stores two layers as one.
     """
-    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "integers", "input")):
-        raise TypeError("net must be a net that training.fit_qat or qat.rounded returned, got "
-                        f"{arguments.shown(net)}")
+    arguments.having("net", net, ("stages", "integers", "input"), TRAINED)
     files.checked_path("path", path)
     with quiet():
         import tensorflow as tf

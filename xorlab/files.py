@@ -112,18 +112,10 @@ def _check_ours(path, known):
 
 def _foreign(folder, known):
     """Yield the names in a folder that are not, or not any more, as its record says."""
-    recorded = _record(folder)
+    recorded = read_record(folder / WRITTEN)
     for name, file in _held_by(folder):
         if name not in known and not (name in recorded and recorded[name] == _digest(file)):
             yield name
-
-
-def _record(folder):
-    try:
-        content = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _held_by(folder):
@@ -186,17 +178,27 @@ def _locked_workspace(folder):
     return workspace, lock          # without its lock on a file system that has none: then nobody sweeps there
 
 
+def take_lock(file: int, wait: bool = False) -> None:
+    """Lock an open file (its descriptor) for this process; the system gives the lock back where the process ends.
+
+    wait : for another process that has it.  Raises BlockingIOError or PermissionError where another has it and `wait`
+    is false; another OSError where the file system has no locks.
+    """
+    if os.name == "nt":
+        import msvcrt
+
+        os.lseek(file, 1_000_000, os.SEEK_SET)      # behind the text: what is locked cannot be read by others
+        msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _locks(file):
-    """Lock an open file unless another process has; return whether it did. The system unlocks where a process ends."""
+    """Lock an open file unless another process has; return whether it did."""
     try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(file.fileno())
     except OSError:
         return False
     return True
@@ -308,14 +310,18 @@ def building(lesson: str) -> Path:
     return folder
 
 
+def is_file(path: str | os.PathLike) -> bool:
+    """Is there a file?  Not where no file can have such a name: one too long, or with a NUL in it."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def existing_file(path, kind):
     """Return `path` as a Path, or raise FileNotFoundError that names the `kind` of file expected there."""
     path = Path(checked_path(f"the {kind} file", path))
-    try:
-        there = path.is_file()
-    except OSError:                                     # a name longer than a file can have
-        there = False
-    if not there:
+    if not is_file(path):
         raise FileNotFoundError(f"no {kind} file at {printable(path)}; check the path, or export the model first")
     return path
 
@@ -347,6 +353,15 @@ def read_json(path, kind: str):
     except ValueError as error:
         raise ValueError(f"{path} is not a {kind}: its JSON is damaged ({error})") from None
     return value
+
+
+def read_record(path) -> dict:
+    """Return the object of the JSON in a file, or {} where it is missing, damaged or something else."""
+    try:
+        content = read_json(path, "record")
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _refuse_constant(word):

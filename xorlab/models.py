@@ -32,8 +32,7 @@ class MLP(nn.Module):
     def __init__(self, hidden=3, activation="sigmoid", *, seed=None):
         super().__init__()
         widths = hidden if isinstance(hidden, tuple) else (hidden,)
-        if not all(isinstance(width, (int, np.integer)) and not isinstance(width, bool) and width > 0
-                   for width in widths):
+        if not all(arguments.is_whole(width, 1) for width in widths):
             raise ValueError("hidden must be a positive whole number or a tuple of them, got "
                              f"{arguments.shown(hidden)}")
         widths = tuple(map(int, widths))

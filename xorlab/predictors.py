@@ -14,6 +14,7 @@ from xorlab import arguments, data, export, files, ports, runtimes, sandbox, tfl
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.affine import Affine
 from xorlab.integer.chain import chain_of
+from xorlab.integer.quantize import TRAINED
 from xorlab.streams import say
 
 LITERT_KERNELS, RUNTIMES = runtimes.LITERT_KERNELS, runtimes.RUNTIMES       # this module's names for those who call it
@@ -85,8 +86,7 @@ def _checked_sample(sample):
     if sample is None:
         return None
     lengths = tuple(arguments.several("sample", sample, "lengths, the shape of one input"))
-    if not all(length is None or isinstance(length, int | np.integer) and not isinstance(length, bool) and length >= 0
-               for length in lengths):
+    if not all(length is None or arguments.is_whole(length, 0) for length in lengths):
         raise ValueError(f"sample must be the shape of one input, such as (2,), got {arguments.shown(sample)}")
     return lengths
 
@@ -340,10 +340,7 @@ def from_integer(net, name=None):
 
 def checked_qat(net):
     """Return a net trained with fake quantization.  Raises TypeError for anything else."""
-    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "codes", "input", "output")):
-        raise TypeError("net must be a net that training.fit_qat or qat.rounded returned, got "
-                        f"{arguments.shown(net)}")
-    return net
+    return arguments.having("net", net, ("stages", "codes", "input", "output"), TRAINED)
 
 
 def from_qat(net, name="simulation") -> QuantizedPredictor:
@@ -371,8 +368,7 @@ def from_c(net, name=None):
 
 def from_firmware(firmware, name=None):
     """Make a predictor of a Firmware: its machine code in the emulator, a whole batch in one call."""
-    if not all(hasattr(firmware, part) for part in ("net", "target", "run")):
-        raise TypeError(f"firmware must be what firmware.build returns, got {arguments.shown(firmware)}")
+    arguments.having("firmware", firmware, ("net", "target", "run"), "what firmware.build returns")
     if name is not None:
         arguments.text("name", name)
     net = firmware.net

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from xorlab.files import take_lock
+
 # The other end of its standard input is its parent's, and the kernel closes that when the parent ends, however it ends.
 # The group is its own: what it has started ends with it.
 ENDS_WITH_PARENT = """
@@ -79,7 +81,7 @@ def _got_in_turn(lock, path, say):
     tries = 0
     while True:
         try:
-            _take(lock)
+            take_lock(lock)
             return True
         except (BlockingIOError, PermissionError):  # another holds it
             tries += 1
@@ -88,16 +90,6 @@ def _got_in_turn(lock, path, say):
         if tries == 3:                              # what takes a moment need not be told
             say(f"Another lab.py is at work here ({_signed(path)}); this one waits for it.")
         time.sleep(0.1)
-
-
-def _take(lock):
-    if os.name == "nt":
-        import msvcrt
-        os.lseek(lock, 1_000_000, os.SEEK_SET)      # behind the text: what is locked cannot be read by others
-        msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sign(lock, text):

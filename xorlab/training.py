@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from xorlab import arguments, data, models
+from xorlab import arguments, data, files, models
 from xorlab.optimizers import Optimizer, as_optimizer, checked_rate
 from xorlab.population import LANES, Population, batches, train
 from xorlab.qat import rounded
@@ -122,7 +122,7 @@ def _first_outputs(model, x):
     try:
         return model(x)
     except (RuntimeError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = files.first_line(error)
         raise ValueError(f"the model cannot take points of shape {tuple(x.shape)} in float32: {reason}") from error
 
 

@@ -122,8 +122,7 @@ def check_outputs(name, outputs, seed):
     if outputs is None:
         return
     each = _outputs_of_a_point(name)
-    whole = isinstance(outputs, (int, np.integer)) and not isinstance(outputs, bool)
-    if not (whole and 0 < outputs <= MOST_OUTPUTS and outputs % each == 0):
+    if not arguments.is_whole(outputs, 1, MOST_OUTPUTS) or outputs % each:
         kind = f"a multiple of {each}, the outputs that {name} has for each picture," if each > 1 else "a whole number"
         raise ValueError(f"outputs must be {kind} from {each} to {MOST_OUTPUTS:,}, got {arguments.shown(outputs)}")
     if models.checked_seed(seed) < 0:

@@ -76,13 +76,5 @@ def _alone(folder):
     """
     place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     with open(files.own_folder("the lock of your progress") / f"progress-{place}.lock", "ab") as lock:
-        if os.name == "nt":
-            import msvcrt
-
-            lock.seek(0)
-            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        files.take_lock(lock.fileno(), wait=True)
         yield                           # closing the file gives the lock back

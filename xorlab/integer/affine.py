@@ -33,7 +33,7 @@ class Affine:
                 0 < self.scale <= LARGEST_SCALE):
             raise ValueError(f"scale must be finite and positive, got {arguments.shown(self.scale)}")
         zero = self.zero_point
-        if not isinstance(zero, int | np.integer) or isinstance(zero, bool) or not limits.min <= zero <= limits.max:
+        if not arguments.is_whole(zero, limits.min, limits.max):
             raise ValueError(f"zero_point must lie in {limits.min}..{limits.max} for {self.dtype}, got "
                              f"{arguments.shown(zero)}")
         object.__setattr__(self, "scale", float(self.scale))        # NumPy's would compute in their own types

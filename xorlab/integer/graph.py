@@ -266,7 +266,7 @@ class IntegerGraph:
 
 def checked_batch(batch) -> int:
     """Return how many samples a call has.  Raises ValueError for no whole number from 1."""
-    if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+    if not arguments.is_whole(batch, 1):
         raise ValueError(f"batch must be a whole number from 1, the samples of one call, got {arguments.shown(batch)}")
     return int(batch)
 

@@ -8,6 +8,8 @@ from xorlab.integer.affine import GRANULARITIES, SIGMOID_CODES, Affine
 from xorlab.integer.operators import FullyConnected, Logistic
 from xorlab.integer.unchecked import round_half_away
 
+TRAINED = "a net that training.fit_qat or qat.rounded returned"
+
 
 class FakeQuantized(Protocol):
     """What is asked of a net trained with fake quantization, which qat.FakeQuantized has.
@@ -23,8 +25,7 @@ class FakeQuantized(Protocol):
 
 def of_qat(net: FakeQuantized) -> tuple:
     """Return the operators of a net trained with fake quantization: those of export.qat_to_tflite's file."""
-    if isinstance(net, type) or not all(hasattr(net, part) for part in ("stages", "input")):
-        raise TypeError(f"net must be a net that training.fit_qat or qat.rounded returned, got {arguments.shown(net)}")
+    arguments.having("net", net, ("stages", "input"), TRAINED)
     steps, line = [], net.input
     for stage in net.stages():
         biases = np.rint(stage.biases / (np.float64(line.scale) * stage.weight_scales)).astype(np.int64)

@@ -210,11 +210,7 @@ def read_csv(path) -> dict:
     Raises FileNotFoundError, or ValueError naming the line.
     """
     path = Path(files.checked_path("points", path))
-    try:
-        there = path.is_file()
-    except OSError:                             # a name longer than a file can have
-        there = False
-    if not there:
+    if not files.is_file(path):
         raise FileNotFoundError(f"there is no file {printable(path)}; points come from a CSV file or as (x, y)")
     text = files.content_of(path, "CSV").decode("utf-8-sig", errors="replace")
     rows = []

@@ -105,8 +105,8 @@ def shown(figure):
 
 def save(figure, path) -> None:
     """Write a figure to a file as it is stored in a lesson: a PNG of at most 256 colours.  Raises OSError."""
-    if not hasattr(figure, "savefig") or isinstance(figure, type) or not hasattr(figure, "get_layout_engine"):
-        raise TypeError(f"figure must be matplotlib's figure, such as plots.canvas()[0], got {arguments.shown(figure)}")
+    arguments.having("figure", figure, ["savefig", "get_layout_engine"],
+                     "matplotlib's figure, such as plots.canvas()[0]")
     with files.replacing(path) as made:
         made.write_bytes(png(figure)[0])
 

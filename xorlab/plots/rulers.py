@@ -69,8 +69,8 @@ def weight_codes(weights, limits, *, height=320):
         raise ValueError("weight_codes draws some weights, with limits {bits: limit}; got "
                          f"{weights.size} weights and {arguments.shown(limits)}")
     for bits, limit in limits.items():
-        if not isinstance(bits, int | np.integer) or isinstance(bits, bool) or not 2 <= bits <= 8 or not isinstance(
-                limit, (int, float, np.number)) or isinstance(limit, bool) or not 0 < limit < np.inf:
+        if not arguments.is_whole(bits, 2, 8) or not isinstance(limit, (int, float, np.number)) or isinstance(
+                limit, bool) or not 0 < limit < np.inf:
             raise ValueError("weight_codes draws limits above 0 for 2 to 8 bits, {bits: limit}; got "
                              f"{{{arguments.shown(bits)}: {arguments.shown(limit)}}}")
     figure, axes = canvas(PAGE, height, 1, len(limits), squeeze=False)
@@ -109,7 +109,7 @@ def weight_scales(weights, bits=3, *, height=330):
     arguments.float32("weights", weights)
     weights = np.asarray(weights, float)
     fits = weights.ndim == 2 and len(weights) and np.abs(weights).max(axis=1, initial=0).all()
-    if not fits or not isinstance(bits, int | np.integer) or isinstance(bits, bool) or bits not in range(2, 6):
+    if not fits or not arguments.is_whole(bits, 2, 5):
         raise ValueError("weight_scales draws 2 to 5 bits and weights (units, inputs), no unit all 0; got "
                          f"{arguments.shown(bits)} bits and the shape {weights.shape}")
     largest = 2 ** (int(bits) - 1) - 1

@@ -391,8 +391,7 @@ def with_others(pairs, name, sample, inputs, at, dtype):
         raise ValueError(f"at must be one input of {name}, numbers of shape {sample or '(inputs,)'}; "
                          f"got {at.dtype} of shape {at.shape}")
     chosen = list(inputs) if isinstance(inputs, tuple | list | range) or np.ndim(inputs) == 1 else []
-    if len(chosen) != 2 or not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and 0 <= i < at.size
-                                   for i in chosen) or chosen[0] == chosen[1]:
+    if len(chosen) != 2 or not all(arguments.is_whole(i, 0, at.size - 1) for i in chosen) or chosen[0] == chosen[1]:
         raise ValueError(f"inputs must be two different whole numbers from 0 to {at.size - 1}, got "
                          f"{arguments.shown(inputs)}")
     with np.errstate(invalid="ignore"):                 # a number that is no code is refused below

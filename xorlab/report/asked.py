@@ -179,8 +179,7 @@ def _numbers(file):
 
 def _drawn(file, samples, seed):
     for what, number, least in (("samples", samples, 1), ("seed", seed, 0)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)
-                                   or number < least):
+        if number is not None and not arguments.is_whole(number, least):
             raise ValueError(f"{what} must be a whole number from {least}, got {arguments.shown(number)}")
     samples, seed = samples and int(samples), int(seed)         # NumPy's would stand in sentences and shapes
     numbers = _numbers(file)
@@ -289,16 +288,9 @@ def _found(port, arrays, file):
     return arrays[keys[0]]
 
 
-def _is_file(path):
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):           # a name that no file can have
-        return False
-
-
 def _loaded(path):
     """Return the array of an .npy file, or the dict of arrays of an .npz file."""
-    if not _is_file(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"no file with inputs at {printable(path)}; make one with numpy.save "
                                 "or numpy.savez")
     try:

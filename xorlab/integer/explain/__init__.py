@@ -3,8 +3,6 @@
 A teller works out one output of an operator in Python's whole numbers and says what it does. That it arrives at the
 kernel's own answer is checked each time, so that the two cannot drift apart.
 """
-import numpy as np
-
 from xorlab import arguments
 from xorlab.integer import operators
 from xorlab.integer.explain import arithmetic, ends, tables, weighted, windows
@@ -64,7 +62,7 @@ def _node(graph, node):
         return graph.nodes[-1]
     if isinstance(node, str) and node in names:
         return graph.nodes[names.index(node)]
-    if isinstance(node, int | np.integer) and not isinstance(node, bool) and -len(names) <= node < len(names):
+    if arguments.is_whole(node, -len(names), len(names) - 1):
         return graph.nodes[node]
     raise ValueError(f"node must be a place from 0 to {len(names) - 1} or the name of a tensor that an operator makes "
                      f"({', '.join(names[:8])}{', ...' if len(names) > 8 else ''}), got {arguments.shown(node)}")
@@ -86,7 +84,7 @@ def _where(shape, where):
     if where is None:
         return (0,) * len(shape)
     index = tuple(where) if isinstance(where, tuple | list) else (where,)
-    if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in index):
+    if not all(map(arguments.is_whole, index)):
         raise ValueError(f"where must be a whole number or a tuple of them, got {arguments.shown(where)}")
     index = tuple(map(int, index))
     if len(index) != len(shape) or not all(0 <= i < length for i, length in zip(index, shape, strict=True)):
