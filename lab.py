@@ -508,7 +508,6 @@ def remember(folder, wanted, constraints):
     """Write down what an environment was made for, and what pip left in it; remove what pip left over."""
     installed, site = package("installed"), site_packages(folder)
     installed.sweep(site)
-    sweep(folder)
     write_json(folder / FILES, installed.seen(site, watched(constraints)))
     write_json(folder / RECORD, wanted)
     shutil.rmtree(str(PRIVATE / "pip-cache"), ignore_errors=True)
@@ -642,27 +641,9 @@ def read_json(path):
 
 
 def write_json(path, content):
-    replace_file(path, json.dumps(content, indent=1).encode())
-
-
-def replace_file(path, content):
     """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    try:
-        half.write_bytes(content)
-        os.replace(str(half), str(path))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            half.unlink()
-        raise
-
-
-def sweep(folder):
-    """Remove files that a lab.py which was killed had half written."""
-    for half in folder.glob(".*.half"):
-        with contextlib.suppress(OSError):
-            half.unlink()
+    with package("files").replacing(path) as made:
+        made.write_bytes(json.dumps(content, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -175,8 +175,8 @@ def test_a_file_is_replaced_and_not_written_over(lab, tmp_path):
     path, earlier = tmp_path / "record.json", tmp_path / "earlier.json"
     path.write_bytes(b"old")
     earlier.hardlink_to(path)                   # as for whoever reads it at that moment
-    lab.replace_file(path, b"new")
-    assert path.read_bytes() == b"new" and earlier.read_bytes() == b"old"
+    lab.write_json(path, "new")
+    assert path.read_bytes() == b'"new"' and earlier.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(("command", "module"), [
@@ -701,13 +701,13 @@ def test_without_a_list_of_what_pip_left_pip_looks_itself(lab, calls, content):
 
 def test_what_a_killed_pip_and_a_killed_lab_left_is_removed(lab, calls):
     lab.set_up(None)
-    left = [site_of(lab) / "~umpy", lab.PRIVATE / "pip-cache" / "tmp"]
+    left = [site_of(lab) / "~umpy", lab.PRIVATE / "pip-cache" / "tmp", lab.VENV / ".xorlab-killed"]
     for folder in left:
         folder.mkdir(parents=True)
-    (lab.VENV / ".xorlab-setup.json.1.half").write_text("{")
+    (lab.VENV / ".xorlab-killed" / "xorlab-setup.json").write_text("{")      # half written
     shutil.rmtree(site_of(lab) / "numpy")
     lab.set_up(None)
-    assert not any(folder.exists() for folder in left) and not list(lab.VENV.glob(".*.half"))
+    assert not any(folder.exists() for folder in left) and not list(lab.VENV.glob(".xorlab-*"))
 
 
 def site_of(lab):
@@ -914,7 +914,7 @@ def test_a_full_disk_gets_one_sentence_and_takes_nothing_away(lab, arguments):
     told = one_sentence(run_lab(lab.HERE, *arguments, limit=0))
     assert "File too large" in told or "cannot write" in told
     assert (lab.WORK / "02-two.ipynb").read_text() == "my answers"
-    assert not list(lab.HERE.glob("**/.*.half"))
+    assert not list(lab.HERE.glob("**/.xorlab-*"))
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

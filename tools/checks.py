@@ -16,6 +16,7 @@ from pathlib import Path
 
 import lab
 from tools import chromium
+from xorlab.files import replacing
 from xorlab.streams import ended
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,8 +162,10 @@ def calls_of_expect(tree: ast.AST) -> list[ast.Call]:
 def collected() -> Counter:
     """Return how many checks pytest finds in each file of tests/."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
-    return Counter(line.split("::")[0].removeprefix("tests/") for line in listed if "::" in line)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(f"pytest could not collect the checks; the record stays as it was:\n{run.stdout}{run.stderr}")
+    return Counter(line.split("::")[0].removeprefix("tests/") for line in run.stdout.splitlines() if "::" in line)
 
 
 def text(record: dict) -> str:
@@ -182,7 +185,8 @@ def main() -> None:
     record, found = counted(), collected()
     for name, counts in record["tests"].items():
         counts["collected"] = found[name]
-    lab.replace_file(RECORD, text(record).encode("utf-8"))
+    with replacing(RECORD) as made:
+        made.write_bytes(text(record).encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 import lab
 from tools import chromium, pages
 from xorlab import look
+from xorlab.files import replacing
 from xorlab.streams import ended
 
 FILE = "road.png"
@@ -48,7 +49,8 @@ def put(lesson, browser):
     title, text = without(first).source.split("\n\n", 1)
     first.source = f"{title}\n\n![{look.road_in_words(lesson.number)}](attachment:{FILE})\n\n{text}"
     first["attachments"] = {FILE: {"image/png": encoded(bitmap(svg, browser)), "image/svg+xml": encoded(svg.encode())}}
-    lab.replace_file(lesson.path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
+    with replacing(lesson.path) as made:
+        made.write_bytes((nbformat.writes(notebook).rstrip("\n") + "\n").encode())
     return True
 
 

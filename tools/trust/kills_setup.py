@@ -183,7 +183,7 @@ def whole(folder, done, quiet=False):
             return f"lesson {number:02} is not in work/"
     if text(folder / "work" / "00-lesson.ipynb") != MINE:
         return "what the student wrote is lost"
-    left = [*folder.glob(".venv/.*.half"), *packages(folder).glob("~*"), *folder.glob(".lab/pip-cache")]
+    left = [*folder.glob(".venv/.xorlab-*"), *packages(folder).glob("~*"), *folder.glob(".lab/pip-cache")]
     return f"{left[0].name} was left" if left else ""
 
 
