@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from xorlab import files, tflite_format
+from xorlab.arguments import shown
 from xorlab.streams import printable
 
 
@@ -153,8 +154,8 @@ def _tensor(tensor, index, buffers):
     if dtype is None:
         raise tflite_format.Damaged(f"tensor {name} has the type {tensor.type}, which the format does not know")
     shape, signature = (tuple(map(int, _listed(lengths))) for lengths in (tensor.shape, tensor.shapeSignature))
-    if any(length < 0 for length in shape):
-        raise tflite_format.Damaged(f"tensor {name} has the shape {shape}")
+    if any(length < 0 for length in shape) or math.prod(shape) >= 2**60:
+        raise tflite_format.Damaged(f"tensor {name} has the shape {shown(shape)}")
     quantization = tensor.quantization
     scales, zero_points = (np.asarray(_listed(values), kind) for values, kind in (
         (quantization and quantization.scale, np.float32), (quantization and quantization.zeroPoint, np.int64)))
@@ -179,8 +180,8 @@ def _array(content, dtype, shape, name, sparse):
         return raw
     needed = -(-math.prod(shape) * bits // 8)
     if needed != len(content):
-        raise tflite_format.Damaged(f"tensor {name} of {dtype} and shape {shape} needs {needed:,} bytes, its buffer "
-                                    f"has {len(content):,}")
+        raise tflite_format.Damaged(f"tensor {name} of {dtype} and shape {shown(shape)} needs {needed:,} bytes, "
+                                    f"its buffer has {len(content):,}")
     return raw if dtype in BITS else np.frombuffer(content, NUMPY_TYPES[dtype]).reshape(shape)
 
 
