@@ -5,6 +5,7 @@ Any folder of files: python -m pytest tests/test_graphs.py --files FOLDER
 import random
 import re
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,17 @@ def test_what_a_graph_cannot_take_is_refused_in_a_sentence(q, batch, says):
         with pytest.raises(ValueError, match=re.escape(says)) as error:
             call(q, batch=batch)
         assert "\n" not in str(error.value)
+
+
+def test_where_an_operator_has_no_answer_the_file_and_the_tensor_are_named():
+    path = models.reference_file("relu-2-4-1", "int8.tflite")
+    graph = IntegerGraph.from_tflite(path)
+    dense = next(node for node in graph.nodes if isinstance(node.operator, FullyConnected))
+    heavy = replace(dense.operator, biases=np.full_like(dense.operator.biases, 2**31 - 1))
+    graph = replace(graph, nodes=[replace(node, operator=heavy) if node is dense else node for node in graph.nodes])
+    for call in (graph.codes, graph.trace):
+        with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: tensor {re.escape(dense.name)}: .* 32 bits"):
+            call(np.full((1, 2), 127, np.int8))
 
 
 def test_thousands_of_pictures_need_the_memory_of_a_few():

@@ -77,7 +77,9 @@ def test_further_graphs_are_read_beside_the_main_one(saved):
      r"tensor w of FLOAT32 and shape \(2, 3\) needs 24 bytes, its buffer has 16"),
     (lambda m: setattr(m.graph.tensors[2], "shape", np.int32([-1, 2])), r"tensor w has the shape \(-1, 2\)"),
     (lambda m: setattr(m.graph.tensors[2], "shape", np.full(3000, 2**30, np.int32)),
-     r"tensor w has the shape \((1073741824, ){4}[0-9]+\.\.\.$")])
+     r"tensor w has the shape \((1073741824, ){4}[0-9]+\.\.\.$"),
+    (lambda m: setattr(m.graph.tensors[0], "shapeSignature", np.int32([-7, 2])),
+     r"tensor x was declared with the shape \(-7, 2\)")])
 def test_what_contradicts_itself_is_refused_by_name(saved, spoil, says):
     made = made_files.dense([[1, 2], [3, 4]], [5, 6])
     spoil(made)

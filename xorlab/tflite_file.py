@@ -156,6 +156,8 @@ def _tensor(tensor, index, buffers):
     shape, signature = (tuple(map(int, _listed(lengths))) for lengths in (tensor.shape, tensor.shapeSignature))
     if any(length < 0 for length in shape) or math.prod(shape) >= 2**60:
         raise tflite_format.Damaged(f"tensor {name} has the shape {shown(shape)}")
+    if any(length < -1 for length in signature):        # -1: any length goes
+        raise tflite_format.Damaged(f"tensor {name} was declared with the shape {shown(signature)}")
     quantization = tensor.quantization
     scales, zero_points = (np.asarray(_listed(values), kind) for values, kind in (
         (quantization and quantization.scale, np.float32), (quantization and quantization.zeroPoint, np.int64)))

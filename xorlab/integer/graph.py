@@ -11,6 +11,7 @@ from xorlab.integer.affine import Affine
 from xorlab.integer.explain.parts import Explanation
 from xorlab.integer.operators import Operator, Weighted
 from xorlab.integer.rules import RULES
+from xorlab.streams import printable
 
 NUMBERS_AT_ONCE = 2**18             # of the largest tensor, in one go: more would leave the processor's cache
 
@@ -59,12 +60,14 @@ class IntegerGraph:
 
     nodes : in the file's order.  inputs, outputs : Ends.  constants : {tensor: codes (1, ...)} that nodes take.
     rule : a name in rules.RULES. It says how a runtime computes, not whether it takes the file.
+    source : the file that it was read from, for sentences about it.
     """
     nodes: tuple
     inputs: tuple
     outputs: tuple
     rule: str = "tflm"
     constants: Mapping = field(default_factory=dict)
+    source: str = field(default="", compare=False)
 
     def __post_init__(self):
         arguments.one_of("rule", self.rule, RULES)
@@ -104,7 +107,7 @@ class IntegerGraph:
             raise ValueError(f"{path} gives {missing[0]}, which no operator makes" if missing else
                              f"{path} holds no operator to compute")
         ends = [tuple(_end(i, graph, path) for i in side) for side in (graph.inputs, graph.outputs)]
-        return cls(tuple(nodes), *ends, rule, constants)
+        return cls(tuple(nodes), *ends, rule, constants, printable(path))
 
     @classmethod
     def from_torch(cls, model, calibration=None, rule: str = "tflm", *, weight_bits: int = 8,
@@ -252,15 +255,22 @@ class IntegerGraph:
         return max(math.prod(end.shape[1:]) for end in (*self.inputs, *self.nodes)) * batch
 
     def _run(self, fed, sums=False):
-        """Return ({tensor: what it holds}, {tensor: sums, if they are wanted}), arrays (calls, ...)."""
+        """Return ({tensor: what it holds}, {tensor: sums, if they are wanted}), arrays (calls, ...).
+
+        Raises ValueError, which names the file and the place, where an operator has no answer under this rule.
+        """
         tensors, accumulators, rule = {**self.constants, **fed}, {}, RULES[self.rule]
         for node in self.nodes:
-            x, kernel = [tensors[i] for i in node.inputs], rule.kernel(node.operator)
-            if sums and isinstance(node.operator, Weighted):
-                accumulators[node.output] = kernel.accumulate(node.operator, *x)
-                tensors[node.output] = kernel.requantize(node.operator, accumulators[node.output])
-            else:
-                tensors[node.output] = kernel(node.operator, *x)
+            x = [tensors[i] for i in node.inputs]
+            try:
+                kernel = rule.kernel(node.operator)
+                if sums and isinstance(node.operator, Weighted):
+                    accumulators[node.output] = kernel.accumulate(node.operator, *x)
+                    tensors[node.output] = kernel.requantize(node.operator, accumulators[node.output])
+                else:
+                    tensors[node.output] = kernel(node.operator, *x)
+            except ValueError as error:
+                raise ValueError(f"{self.source + ': ' * bool(self.source)}tensor {node.name}: {error}") from None
         return tensors, accumulators
 
 
