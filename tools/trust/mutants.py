@@ -160,9 +160,11 @@ def run(names):
             (folder / str(number)).mkdir()
             copies.put(stack.enter_context(Copy(folder / str(number))))
         workers = stack.enter_context(ThreadPoolExecutor(jobs))
-        checks = list(dict.fromkeys(check for mutant in planted for check in mutant.checks))
-        shares = [checks[len(checks) * i // jobs : len(checks) * (i + 1) // jobs] for i in range(jobs)]
-        unbroken = {test for failed in workers.map(lambda share: _unbroken(copies, share), shares) for test in failed}
+        of_file = {}                # a process each: all of them in a single fork once ended it in native code
+        for check in dict.fromkeys(check for mutant in planted for check in mutant.checks):
+            of_file.setdefault(check.partition("::")[0], []).append(check)
+        unbroken = {test for failed in workers.map(lambda checks: _unbroken(copies, checks), of_file.values())
+                    for test in failed}
         yield from workers.map(lambda mutant: _row(copies, mutant, unbroken), planted)
 
 
