@@ -11,7 +11,7 @@ import made_files
 import numpy as np
 import pytest
 
-from xorlab import cli, conformance, models, ports, predictors, report
+from xorlab import cli, conformance, models, ports, predictors, report, tflite_file
 from xorlab import compare as comparing
 from xorlab.integer import IntegerGraph, operators
 from xorlab.integer.affine import SIGMOID_CODES, Affine
@@ -93,6 +93,13 @@ def test_a_float_input_that_is_quantized_first_is_drawn_from_its_range(tmp_path)
     assert (low, high) == (pytest.approx(-6.55), pytest.approx(6.2))
     assert x.dtype == np.float32 and low <= x[:500].min() < low + 0.1 and high - 0.1 < x[:500].max() <= high
     assert abs(x[500:].std() - (high - low) / 6) < 0.2
+
+
+def test_a_first_operator_that_makes_nothing_tells_no_range(tmp_path):
+    model = tflite_file.unpacked(content_of(graph_files.alone(operators.Quantize(input=None, output=LINE), (1, 4))))
+    model.subgraphs[0].operators[0].outputs = []
+    inputs = asked.inputs_of(asked.File.read(saved(tmp_path, tflite_file.packed(model))))
+    assert inputs.words.endswith("x0 normal around 0, for nothing says its range")
 
 
 def test_an_input_of_whole_numbers_without_a_scale_is_not_guessed(tmp_path):

@@ -33,8 +33,9 @@ Q = np.array([[-128, -128], [-128, 127], [127, -128], [127, 127], [0, 5]], np.in
 
 @dataclass(frozen=True)
 class Aside:
-    """What a reader returns that refuses without an error, but with this sentence."""
+    """What a reader returns that refuses with this sentence, and without an error or, of what it read, with one."""
     sentence: str
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ def outcome(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
     except Exception as error:
         return _judged(error, path)
     if isinstance(made, Aside):
-        return _judged_sentence(made.sentence, path)
+        return _judged(made.error, path, made.sentence) if made.error else _judged_sentence(made.sentence, path)
     return "read", ""
 
 
-def _judged(error, path):
+def _judged(error, path, said=""):
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next
@@ -93,7 +94,7 @@ def _judged(error, path):
     if not isinstance(error, ValueError | OSError | lab.Problem) or isinstance(error, UnicodeError) or not any(
             place == file or place in file.parents for place in OURS) or not raised.startswith("raise"):
         return "broken", where
-    return _judged_sentence(str(error), path, where)
+    return _judged_sentence(said or str(error), path, where)
 
 
 def _judged_sentence(said, path, where="a sentence"):
@@ -254,7 +255,7 @@ def _run(predictor, path):
         try:
             predictor(np.zeros((2, *shape), np.float32))
         except ValueError as error:
-            return Aside(f"{path.name}: {error}")       # it was read, and calls itself by its name
+            return Aside(f"{path.name}: {error}", error)        # it was read, and calls itself by its name
     return predictor
 
 
@@ -280,7 +281,12 @@ def _code(path):
     from xorlab import codegen
 
     codegen.write_tflite_array(path, path.with_name("array.c"))
-    codegen.write_c(IntegerMLP.from_tflite(path), path.with_name("c"))
+    net = IntegerMLP.from_tflite(path)
+    try:
+        codegen.write_c(net, path.with_name("c"))
+    except ValueError as error:
+        return Aside(f"{path.name}: {error}", error)        # it was read: the net is refused, not its file
+    return net
 
 
 def _arena(path):

@@ -204,7 +204,7 @@ def _range(graph: Graph, position: int) -> tuple | None:
     """Return the real numbers between which a float input is quantized by the file's first operator, if it is."""
     index = graph.inputs[position]
     takers = [op for op in graph.operators if index in op.inputs]
-    if not takers or any(op.name != "QUANTIZE" for op in takers):
+    if not takers or any(op.name != "QUANTIZE" or not op.outputs for op in takers):
         return None
     port = ports.of_tensor(graph.tensors[takers[0].outputs[0]])
     return real_range(port.affine) if port.affine else None
