@@ -1,4 +1,5 @@
 """Tests of the conversions, with the real converters: the one file of tests that loads TensorFlow."""
+import re
 import sys
 
 import numpy as np
@@ -465,6 +466,9 @@ def test_an_operator_that_tflite_lacks_is_named_in_one_sentence(tmp_path, capfd)
     with pytest.raises(ValueError, match='says "Custom ops: Acos"; build the model without it') as other:   # in onnx2tf
         export.torch_to_tflite(Acos(), path, "float32")
     assert "\n" not in str(error.value) + str(other.value) and path.read_text() == "earlier"
+    file = export.to_onnx(Acos(), tmp_path / "acos.onnx")
+    with pytest.raises(ValueError, match=f"^{re.escape(str(file))}: TFLite has no operator .* ops: Acos"):
+        export.to_saved_model(file, tmp_path / "saved")
     p = predictors.from_tflite(export.torch_to_tflite(gelu, path, "float32"))
     np.testing.assert_allclose(p(data.grid(9)), predictors.from_torch(gelu)(data.grid(9)), atol=1e-5)
     assert capfd.readouterr() == ("", "")

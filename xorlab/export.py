@@ -132,7 +132,10 @@ def to_saved_model(onnx_path, directory):
     sound ONNX model, onnx2tf cannot convert it, or the SavedModel does not answer as the file does.  Returns the
     directory.
     """
-    moved = _convert_onnx(onnx_path, directory)
+    try:
+        moved = _convert_onnx(onnx_path, directory)
+    except _Refused as error:
+        raise ValueError(f"{onnx_path}: {error}") from None
     say(_moved_note(directory, onnx_path, moved))
     return Path(directory)
 
@@ -231,6 +234,14 @@ def to_tflite(saved_model, path, variant="int8", calibration=None, *, granularit
     damaged SavedModel, or what the converter refuses, with its reason; FileNotFoundError if there is none; TypeError
     for another model.  Returns the path.
     """
+    try:
+        return _saved_to_tflite(saved_model, path, variant, calibration, granularity)
+    except _Refused as error:
+        named = f"{saved_model}: " if isinstance(saved_model, str | os.PathLike) else ""
+        raise ValueError(f"{named}{error}") from None
+
+
+def _saved_to_tflite(saved_model, path, variant, calibration, granularity):
     settings = _settings(variant, granularity)
     files.checked_path("path", path)
     if calibration is not None:
@@ -290,7 +301,7 @@ def torch_to_tflite(model, path, variant="int8", calibration=None, sample=(2,), 
         moved = _convert_onnx(to_onnx(model, folder / "net.onnx", sample), folder / "saved")
         if moved and calibration is not None:
             calibration = _channels_last(np.asarray(calibration))
-        to_tflite(folder / "saved", path, variant, calibration, granularity=granularity)
+        _saved_to_tflite(folder / "saved", path, variant, calibration, granularity)
     say(_moved_note(path, "the model", moved))
     return Path(path)
 
@@ -438,6 +449,10 @@ def _tflite(make_converter, variant, points, granularity):
     return content
 
 
+class _Refused(ValueError):
+    """A model that a converter refuses, in one sentence that calls it "this model"."""
+
+
 def _attempted(convert):
     """Return convert(), with all that converters print held back; their refusal becomes one sentence.
 
@@ -452,7 +467,7 @@ def _attempted(convert):
     if isinstance(failure, OSError | ImportError):
         raise failure
     text = said.getvalue() if isinstance(failure, SystemExit) else str(failure)
-    raise ValueError(_reason(f"{failure!r}" if isinstance(failure, KeyError) else text))
+    raise _Refused(_reason(f"{failure!r}" if isinstance(failure, KeyError) else text))
 
 
 def _reason(text):
