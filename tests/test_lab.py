@@ -120,7 +120,7 @@ def test_lab_needs_the_standard_library_only():
 
 def test_what_lab_needs_of_the_package_needs_nothing_installed():
     """-S: this Python finds no installed package."""
-    modules = "sys, xorlab.editions, xorlab.installed, xorlab.processes"
+    modules = "sys, xorlab.doctor, xorlab.editions, xorlab.installed, xorlab.processes"
     code = f"import {modules}; print(sorted({{n.partition('.')[0] for n in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={"PYTHONDONTWRITEBYTECODE": "1"},
                             capture_output=True, text=True, check=True).stdout

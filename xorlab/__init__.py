@@ -4,7 +4,7 @@ The lessons in `notebooks/` call these modules; each imports only modules before
 streams, files, installed, processes, arguments, tables, look, editions, data, tflite_format, tflite_file,
 tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races,
 qat, training, zoo, export, photos, predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report,
-exercises, playground, widgets, environment, cli.
+exercises, playground, widgets, environment, doctor, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import importlib.util
