@@ -330,6 +330,8 @@ def prepare(python, arguments):
     wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     if read_json(settings) != wanted:
         write_json(settings, wanted)
+    for line in package("news").told(HERE / "CHANGELOG.md", PRIVATE / "news.json", any(WORK.glob("*.ipynb"))):
+        say(line)
     if "--edit" in arguments:
         return jupyter_command(python, NOTEBOOKS, [argument for argument in arguments if argument != "--edit"])
     for notice in copy_lessons():
