@@ -36,7 +36,7 @@ LOADING = 120           # seconds at most for a part to load
 PORT = 8888             # where Jupyter begins to look for a free one
 LONGEST = 175           # characters of the longest path that pip writes below site-packages (TensorFlow's headers)
 WINDOWS = 260           # characters of a path there, unless it is told to allow more
-LEAST_MEMORY = 2        # GB: a lesson takes up to 0.9 (lesson 12), and the system and a browser the rest
+LEAST_MEMORY = 2        # GB: a lesson takes up to 1.1 (lesson 09), and the system and a browser the rest
 BLANK = 0.5             # GB of disk for what lessons write, once all is installed
 AGAIN = "python3 lab.py installs what is missing"
 MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-micro": "tflite_micro.python.tflite_micro.runtime"}
@@ -136,8 +136,8 @@ def _wheels(place):
 def _disk(place):
     free = shutil.disk_usage(place.here).free / 1e9
     whole = _whole(place)
-    needed = BLANK if whole else _json(place.here / "docs" / "figures.json").get("disk", {}).get("values", {}).get(
-        "disk", 5)
+    needed = BLANK if whole else _json(place.here / "docs" / "figures.json").get("first start", {}).get(
+        "values", {}).get("disk", 5)
     found = f"{free:.1f} GB free, {'lessons write' if whole else 'the set-up needs'} up to {needed:g}"
     return Row("disk", found, *(() if free >= needed else (WRONG, f"make room: {needed - free:.1f} GB more")))
 
