@@ -5,6 +5,8 @@
                                      set up, copy new lessons into work/, open JupyterLab on the first;
                                      --edit opens notebooks/ itself, where the solutions are
     python3 lab.py lessons                        only copy new lessons into work/: where conda or Binder sets up
+    python3 lab.py doctor [--online]              can the lessons run here, and what helps if not: a table to paste
+                                     into a question; --online asks the package index too
     python3 lab.py test [--with tosa] [pytest arguments]
                                      every check; --with tosa also those against Arm's TOSA reference model, which
                                      it installs into an environment of its own, .venv-tosa
@@ -149,7 +151,7 @@ def take_option(name, arguments):
 def command_named(name):
     commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
                 "lessons": copy_only, "reset": reset, "tinker": tinker, "editions": write_editions,
-                "trust": trust, "mutants": mutants}
+                "trust": trust, "mutants": mutants, "doctor": doctor}
     if name not in commands:
         names = ", ".join(commands)
         raise Problem(f"there is no command {name!r}; there are: {names}; without a command the lessons open")
@@ -245,6 +247,13 @@ def reset(arguments, torch_index):
     return 0
 
 
+def doctor(arguments, torch_index):
+    if arguments not in ([], ["--online"]):
+        raise Problem(f"doctor takes --online and nothing else, got {arguments[0]!r}")
+    look = package("doctor")
+    return look.main(look.Place(HERE, VENV, PRIVATE, RECORD, FILES, online=bool(arguments)))
+
+
 def write_editions(arguments, torch_index):
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise Problem("editions needs one folder to write into, e.g. python3 lab.py editions course")
@@ -267,11 +276,15 @@ def making(work):
 
 
 def package(name):
-    """Return a module of the package that needs nothing installed: editions, files, installed or processes."""
+    """Return a module of the package that needs nothing installed: editions, files, installed, doctor or the like."""
     if str(HERE) not in sys.path:       # Python leaves it out where PYTHONSAFEPATH is set
         sys.path.insert(0, str(HERE))
     # not above: it needs the Python that main() has asked for by now
-    return importlib.import_module("xorlab." + name)
+    try:
+        return importlib.import_module("xorlab." + name)
+    except (ImportError, SyntaxError, ValueError) as error:     # ValueError: a NUL in a source file
+        raise Problem(f"a file in xorlab/ is missing or damaged ({error}): bring it back, e.g. git checkout xorlab") \
+            from None
 
 
 def lessons():
@@ -317,6 +330,8 @@ def prepare(python, arguments):
     wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     if read_json(settings) != wanted:
         write_json(settings, wanted)
+    for line in package("news").told(HERE / "CHANGELOG.md", PRIVATE / "news.json", any(WORK.glob("*.ipynb"))):
+        say(line)
     if "--edit" in arguments:
         return jupyter_command(python, NOTEBOOKS, [argument for argument in arguments if argument != "--edit"])
     for notice in copy_lessons():

@@ -120,7 +120,7 @@ def test_lab_needs_the_standard_library_only():
 
 def test_what_lab_needs_of_the_package_needs_nothing_installed():
     """-S: this Python finds no installed package."""
-    modules = "sys, xorlab.editions, xorlab.installed, xorlab.processes"
+    modules = "sys, xorlab.doctor, xorlab.editions, xorlab.installed, xorlab.news, xorlab.processes"
     code = f"import {modules}; print(sorted({{n.partition('.')[0] for n in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={"PYTHONDONTWRITEBYTECODE": "1"},
                             capture_output=True, text=True, check=True).stdout
@@ -962,3 +962,16 @@ def test_a_terminal_of_ascii_and_a_folder_that_is_not_are_no_trouble(lab, tmp_pa
     places = {subprocess.run([sys.executable, "-c", code], cwd=folder, env=dict(ascii_only, PYTHONUTF8=mode),
                              capture_output=True, text=True).stdout for mode in "01"}
     assert len(places) == 1 and places != {""}          # or every change of locale would build .venv anew
+
+
+def test_a_start_says_what_is_new_once_and_before_the_newer_lessons(lab, capsys):
+    (lab.HERE / "CHANGELOG.md").write_text("## 0.1.0\n\nIn short: Lessons.\n")
+    lab.prepare("python", [])
+    assert capsys.readouterr().out == ""
+    (lab.HERE / "CHANGELOG.md").write_text("## 0.2.0\n\nIn short: A doctor.\n\n## 0.1.0\n\nIn short: Lessons.\n")
+    (lab.NOTEBOOKS / "01-one.ipynb").write_text(notebook("second edition"))
+    lab.prepare("python", [])
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["This is XOR Lab 0.2.0; it was 0.1.0.", "- A doctor."] and "reset 01" in told[-1]
+    lab.prepare("python", [])
+    assert capsys.readouterr().out.splitlines() == told[-1:]

@@ -12,13 +12,14 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 import lab
 from tools import pages, slides
+from tools.figures import NUMBER, alt_text, value
+from tools.figures import shown as shown_by
 
 LESSONS = pages.lessons([])
 IDS = [lesson.path.stem for lesson in LESSONS]
-DOCUMENTS = ["README.md", "docs/instructors.md"]
+DOCUMENTS = ["docs/instructors.md"]         # of README.md see test_figures.py
 WORDS = 120
 
-NUMBER = r"\d[\d,_]*(?:\.\d+)?"
 # A measured quantity must be an output; a count may also be a setting in the code that the lesson runs.
 MEASURED = r"%|percent|bytes?|[KMG]i?B|kB|ns|us|ms|s|seconds|minutes|hours"
 COUNTED = (r"epochs|steps|starts|points|inputs|outputs|units|weights|biases|numbers|parameters|nets|networks|lines"
@@ -61,9 +62,7 @@ SOURCES = {
     ("12", "30,276 times"): "174 x 174, the size that it prints",
     ("12", "2,304 numbers"): "6 x 6 x 64, what its table shows before they are laid flat",
     ("12", "14,714,688 parameters"): "VGG16 without its head, as tests/test_cifar.py counts",
-    ("README.md", "1,700 times"): "benchmarks/race.py",
-    ("README.md", "12 hours"): "docs/plans.toml; tests/test_plans.py adds up its minutes",
-    ("docs/instructors.md", "12 hours"): "the same",
+    ("docs/instructors.md", "12 hours"): "docs/plans.toml; tests/test_plans.py adds up its minutes",
 }
 
 
@@ -113,23 +112,9 @@ def test_the_numbers_that_answers_show_stand_in_outputs_or_code(lesson):
     assert {number for number in shown_large if value(number) not in printed} == set()
 
 
-def value(number):
-    return float(number.replace(",", "").replace("_", ""))
-
-
 def shown(lesson):
-    """Return all that a lesson's outputs say, alternative texts of figures included."""
-    texts = []
-    for cell in lesson.notebook.cells:
-        for output in cell.get("outputs", []):
-            shown = output.get("data", {})
-            texts += [output.get("text", ""), shown.get("text/plain", ""), alt_text(output) or "",
-                      re.sub("<[^>]*>", " ", shown.get("text/html", ""))]
-    return "\n".join(texts)
-
-
-def alt_text(output):
-    return output.get("metadata", {}).get("image/png", {}).get("alt")
+    """Return all that a lesson's outputs say."""
+    return shown_by(lesson.notebook.cells)
 
 
 def settings(lesson):

@@ -1,10 +1,10 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-streams, files, installed, processes, arguments, tables, look, editions, data, tflite_format, tflite_file,
+streams, files, installed, processes, news, arguments, tables, look, editions, data, tflite_format, tflite_file,
 tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races,
 qat, training, zoo, export, photos, predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report,
-exercises, playground, widgets, environment, cli.
+exercises, playground, widgets, environment, doctor, cli.
 Importing `xorlab` itself loads none of them, so it costs milliseconds.
 """
 import importlib.util
@@ -16,7 +16,7 @@ from xorlab.streams import expect, quiet
 # ONNX Runtime reports to its maker and keeps a device id in the home folder, unless told not to before its import
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["expect", "quiet"]
 
 

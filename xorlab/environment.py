@@ -1,11 +1,10 @@
 """Is everything here that the lessons need?"""
+import ctypes
 import platform
 import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 LAB = Path(__file__).resolve().parent.parent / "lab.py"         # not there where a wheel was installed
 
@@ -35,7 +34,7 @@ def check():
         required = metadata.requires("xorlab") or []
     except metadata.PackageNotFoundError:
         required = ["xorlab"]
-    return Check(tuple(filter(None, map(_unmet, required))), _processor_warning())
+    return Check(tuple(filter(None, map(_unmet, required))), processor_warning())
 
 
 def _remedy(missing):
@@ -50,6 +49,8 @@ def _remedy(missing):
 
 def _unmet(line):
     """Return what is missing for one requirement, or None where it is met or not meant for this machine."""
+    from packaging.requirements import Requirement  # here: lab.py doctor needs the rest before it is installed
+
     requirement = Requirement(line)
     if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
         return None
@@ -62,12 +63,21 @@ def _unmet(line):
     return None
 
 
-def _processor_warning():
+def processor_warning() -> str:
     """Say so where the runtimes' answers are not promised: off x86-64, or without AVX2."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return (f"This is a {platform.machine()} processor: int8 codes may differ from those in the lessons, "
                 "which are promised for x86-64 with AVX2.")
-    flags = Path("/proc/cpuinfo")
-    if flags.exists() and "avx2" not in flags.read_text().split():
+    if has_avx2() is False:
         return "This processor has no AVX2: int8 codes may differ from those in the lessons."
     return ""
+
+
+def has_avx2() -> bool | None:
+    """Has this processor AVX2?  None where the system does not tell."""
+    flags = Path("/proc/cpuinfo")
+    if flags.exists():
+        return "avx2" in flags.read_text().split()
+    if sys.platform == "win32":
+        return bool(ctypes.windll.kernel32.IsProcessorFeaturePresent(40))     # PF_AVX2_INSTRUCTIONS_AVAILABLE
+    return None
