@@ -32,7 +32,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = "cuda"                       # in the place of an index: torch from where pip is set to look
 ANSWERS = 5                         # seconds that an index may take to answer
 OLDEST_UV = (0, 5)
-RATIO = 1.6                         # the time of `rest` over that of `first`, measured with pip and with uv
+RATIO = {"pip": 1.2, "uv": 0.4}     # the time of `rest` over that of `first`; torch comes by pip either way
 GUESS = 180                         # seconds that the rest takes where `first` was not timed
 
 
@@ -328,12 +328,11 @@ class Lessons(Venv):
         return worker
 
     def _rest(self):
-        seconds = self.seconds * RATIO if self.seconds else GUESS
+        seconds = self.seconds * RATIO["uv" if uv_for(os.environ) else "pip"] if self.seconds else GUESS
         end, done = time.monotonic() + seconds, threading.Event()
         self.note.write(seconds)
         threading.Thread(target=self._tell, args=(end, done), daemon=True).start()
-        log = self.checkout.private / "setup.log"
-        say = self.say
+        log, say = self.checkout.private / "setup.log", self.say
         try:
             with log.open("w", encoding="utf-8") as self.output:
                 self.say = lambda sentence: print(sentence, file=self.output, flush=True)
