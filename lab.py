@@ -21,19 +21,20 @@
     python3 lab.py trust [part] [trial ...]       try again what docs/trust.md promises, and rewrite that page
     python3 lab.py mutants [mutant ...]           break the project on purpose, and see the checks notice
 
-    --torch-index URL                take torch from this package index (e.g. one with CPU builds)
+    --cuda                           take torch with CUDA, where pip is set to look; on Linux it is else the build
+                                     for the CPU, 4 GB less, if its index answers
+    --torch-index URL                take torch from this package index
 
-Everything is written inside this folder; paths in arguments are relative to it.
+The first start opens JupyterLab as soon as the first lessons can run; what later ones need comes meanwhile. What is
+installed stands in lock.txt, with digests. uv installs it where there is one, else pip; the environment variable
+XORLAB_INSTALLER, pip or uv, chooses. Everything is written inside this folder; paths in arguments are relative to it.
 """
 # Standard library only, and no syntax newer than Python 3.6: a Python that is too old must get as far as
 # the sentence that says which one to install.
 import contextlib
 import errno
-import hashlib
 import importlib
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -41,13 +42,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
-TOSA_VENV = HERE / ".venv-tosa"     # its packages ask for another NumPy than the lessons
-RECORD = "xorlab-setup.json"        # in each of them, what it was made for
-FILES = "xorlab-files.json"         # and what pip left in it: see xorlab.installed
 PRIVATE = HERE / ".lab"
 NOTEBOOKS = HERE / "notebooks"
 WORK = HERE / "work"
 OLDEST, NEWEST = (3, 11), (3, 13)
+FULL = {"conversion", "playground"}     # benchmarks that need what the checks need
 
 # For every kernel that is checked or refreshed: one thread each, since several run side by side; no progress
 # bars, since their last frame differs from run to run; and what a lesson expects of its numbers must hold.
@@ -114,9 +113,7 @@ def mend_streams():
 def command(arguments):
     """Run one command and return its exit status.  Raises Problem, OSError and KeyboardInterrupt."""
     require_python(sys.version_info[:2])
-    torch_index, arguments = take_option("--torch-index", arguments)
-    if torch_index is not None and "://" not in torch_index:
-        raise Problem(f"--torch-index needs the URL of a package index after it, got {torch_index!r}")
+    torch_index, arguments = take_torch(arguments)
     if arguments and not arguments[0].startswith("-"):
         return command_named(arguments[0])(arguments[1:], torch_index)
     if arguments and arguments[0] in ("-h", "--help"):
@@ -148,6 +145,21 @@ def take_option(name, arguments):
     return value, others
 
 
+def take_torch(arguments):
+    """Return (where torch is to come from or None, the other arguments)."""
+    index, arguments = take_option("--torch-index", arguments)
+    if index is not None and "://" not in index:
+        raise Problem(f"--torch-index needs the URL of a package index after it, got {index!r}")
+    if "--cuda" not in arguments:
+        return index, arguments
+    if index is not None:
+        raise Problem("--cuda and --torch-index both say where torch comes from: give one of them")
+    if not sys.platform.startswith("linux"):
+        raise Problem("--cuda is for Linux; on Windows name PyTorch's index of the builds that you want, e.g. "
+                      "--torch-index https://download.pytorch.org/whl/cu130")
+    return package("installing").CUDA, [argument for argument in arguments if argument != "--cuda"]
+
+
 def command_named(name):
     commands = {"test": test, "demo": demo, "bench": bench, "slides": slides, "html": html, "refresh": refresh,
                 "lessons": copy_only, "reset": reset, "tinker": tinker, "editions": write_editions,
@@ -159,8 +171,15 @@ def command_named(name):
 
 
 def start(arguments, torch_index):
-    python = set_up(torch_index)
-    return run(prepare(python, arguments), environment(python))
+    """Open JupyterLab as soon as the first lessons can run; what later ones need comes meanwhile."""
+    venv = lessons_venv()
+    python = venv.built(package("installing").FIRST, torch_index)
+    opening = prepare(python, arguments)
+    rest = venv.rest_meanwhile()
+    status = run(opening, environment(python))
+    if rest and rest.is_alive():
+        say("What later lessons need is not all here yet: the next start goes on with it.")
+    return status
 
 
 def test(arguments, torch_index):
@@ -168,7 +187,7 @@ def test(arguments, torch_index):
     if extra not in (None, "tosa"):
         raise Problem(f"--with takes tosa, Arm's TOSA reference model, and nothing else, got {extra!r}")
     tosa = {"XORLAB_TOSA_PYTHON": set_up_tosa()} if extra else {}       # tests/tosa.py looks for it there
-    python = set_up(torch_index)
+    python = set_up_for_checks(torch_index)
     workers = str(min(4, os.cpu_count() or 1))
     # loadfile keeps a notebook's cells in one kernel; a -n of the user's comes later and wins.
     command = [python, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
@@ -188,7 +207,8 @@ def bench(arguments, torch_index):
         if name not in scripts:
             names = ", ".join(scripts) or "none yet"
             raise Problem(f"there is no benchmark {name!r}; there are: {names}")
-    python = set_up(torch_index)
+    needs_more = set(named or scripts) & FULL
+    python = set_up_for_checks(torch_index) if needs_more else set_up(torch_index)
     statuses = [run([python, str(scripts[name])] + options, environment(python)) for name in named or scripts]
     return max(statuses, default=0, key=abs)
 
@@ -218,7 +238,7 @@ def mutants(arguments, torch_index):
 
 
 def run_tool(name, arguments, torch_index):
-    python = set_up(torch_index)
+    python = set_up_for_checks(torch_index)
     return run([python, "-m", "tools." + name] + arguments, environment(python))
 
 
@@ -251,7 +271,7 @@ def doctor(arguments, torch_index):
     if arguments not in ([], ["--online"]):
         raise Problem(f"doctor takes --online and nothing else, got {arguments[0]!r}")
     look = package("doctor")
-    return look.main(look.Place(HERE, VENV, PRIVATE, RECORD, FILES, online=bool(arguments)))
+    return look.main(look.Place(HERE, VENV, PRIVATE, online=bool(arguments)))
 
 
 def write_editions(arguments, torch_index):
@@ -328,8 +348,9 @@ def prepare(python, arguments):
     # JupyterLab would ask other hosts for updates, and the student, over the lesson, whether it may fetch news.
     settings = PRIVATE / "jupyter" / "config" / "labconfig" / "default_setting_overrides.json"
     wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    if read_json(settings) != wanted:
-        write_json(settings, wanted)
+    installing = package("installing")
+    if installing.read_json(settings) != wanted:
+        installing.write_json(settings, wanted)
     for line in package("news").told(HERE / "CHANGELOG.md", PRIVATE / "news.json", any(WORK.glob("*.ipynb"))):
         say(line)
     if "--edit" in arguments:
@@ -392,231 +413,34 @@ def private_settings():
     return dict(variables, ORT_DISABLE_TELEMETRY="1")
 
 
-def set_up(torch_index):
-    """Make .venv hold what pyproject.toml and constraints.txt ask for; return its Python."""
-    def wanted(before):
-        index = torch_index or before.get("torch_index")
-        record = wanted_record(HERE / "pyproject.toml", HERE / "constraints.txt")
-        return dict(record, torch_index=index if isinstance(index, str) else None)
+def set_up(torch_index, sections=None):
+    """Make .venv hold sections of lock.txt, by default what the lessons need; return its Python."""
+    return lessons_venv().built(sections or package("installing").LESSONS, torch_index)
 
-    return built(VENV, wanted, "constraints.txt", install)
+
+def set_up_for_checks(torch_index):
+    """Make .venv hold what checks and tools need too; return its Python."""
+    return set_up(torch_index, package("installing").CHECKS)
 
 
 def set_up_tosa():
     """Make .venv-tosa hold Arm's TOSA reference model and its converter; return its Python."""
     if sys.platform == "darwin":
         raise Problem("--with tosa needs Linux or Windows: Arm's converter has no package for macOS")
-    name = "constraints-tosa.txt"
-    return built(TOSA_VENV, lambda before: wanted_record(HERE / name), name, install_tosa)
+    return package("installing").Tosa(checkout(), ".venv-tosa").built(("tosa",))
 
 
-def wanted_record(*lists):
-    """Return what an environment's record says when it holds what these lists of packages ask for."""
-    return {
-        "python": "{}.{}".format(*sys.version_info[:2]),
-        "place": os.fsencode(str(HERE)).decode("utf-8", "surrogateescape"),     # the same in every locale
-        "packages": digest(*lists),
-        "complete": True,
-    }
+def lessons_venv():
+    return package("installing").Lessons(checkout(), VENV.name)
 
 
-def built(folder, wanted_after, constraints, install_into):
-    """Make the environment in a folder what is wanted, if it is not yet; return its Python.
-
-    wanted_after : function from the record there to the one that there should be.
-    constraints : the list of the exact versions that it holds.
-    install_into : function from its Python and the wanted record to whether pip succeeded.
-    """
-    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-
-    def state():
-        before = read_json(folder / RECORD)
-        wanted = wanted_after(before)
-        reason = reason_to_build(folder, before, wanted, python)
-        return before, wanted, reason, changed(folder) if before == wanted and not reason else None
-
-    if state()[-1] == {}:
-        return python           # nothing is written: what is whole can be used where writing is not allowed
-    with alone("setup", "setting up"):
-        before, wanted, reason, wrong = state()
-        if wrong == {}:
-            return python       # another lab.py has done it meanwhile
-        if reason:
-            say(reason)
-            build_venv(folder)
-            before = dict(wanted, packages=None)
-        if wrong is None:
-            # A pip that is killed half-way leaves this record: the next start lets pip go on, and looks at every file.
-            write_json(folder / RECORD, dict(wanted, packages=None))
-            if not (site_packages(folder) / "pip" / "__init__.py").is_file():
-                renewed_pip(folder, python)
-            if not install_into(python, wanted):
-                # pip gives up (no network, say) before it changes anything: an earlier installation is still whole.
-                write_json(folder / RECORD, before)
-                raise Problem(
-                    "the installation did not finish (pip says why, above; often it is the network): give the same "
-                    "command again, and it goes on with what is already downloaded"
-                )
-            wrong = package("installed").damaged(site_packages(folder), watched(constraints))
-        if not wrong or repaired(folder, python, wrong, constraints, wanted.get("torch_index")):
-            remember(folder, wanted, constraints)
-    return python
-
-
-def reason_to_build(folder, before, wanted, python):
-    """Return why an environment must be built from nothing, or None where what is there can be used."""
-    name = folder.name
-    if not folder.exists():
-        return f"Setting up: a Python environment in {name}, some minutes, only this once."
-    if not before.get("complete"):
-        return f"The {name} here is not a finished installation (interrupted, or made by hand): building anew."
-    if before.get("place") != wanted["place"]:
-        return f"This folder was moved or copied since {name} was made: building {name} anew."
-    if before.get("python") != wanted["python"]:
-        return f"{name} has Python {before.get('python')}, and this is {wanted['python']}: building it anew."
-    if before.get("torch_index") != wanted.get("torch_index"):
-        return f"torch is to come from another index: building {name} anew."
-    if not starts(python):
-        return f"The Python in {name} no longer starts: building {name} anew."
-    return None
-
-
-def starts(python):
-    """Is there a Python that starts, and an environment that it is of?  (What it imports is asked elsewhere.)"""
-    if not (Path(python).parent.parent / "pyvenv.cfg").is_file():
-        return False
-    try:
-        return subprocess.call([python, "-I", "-S", "-c", ""], stderr=subprocess.DEVNULL) == 0
-    except OSError:
-        return False
-
-
-def build_venv(folder):
-    # Started from inside .venv, lab.py must not build with the very Python that --clear removes.
-    python = getattr(sys, "_base_executable", sys.executable)
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    if run_to_its_end(python, "venv", "--clear", str(folder)) != 0:
-        room = shutil.disk_usage(str(HERE)).free // 2**20
-        why = "for the reason above" if room > 100 else f"and the disk has {room} MB left"    # venv does not say that
-        raise Problem(f"no environment could be made in {folder.name}, {why}; put that right and start again")
-
-
-def changed(folder):
-    """Return {package: what is wrong with it} in an environment, or None where nothing tells what pip left."""
-    known = read_json(folder / FILES)
-    if not known or not all(isinstance(stamps, dict) for stamps in known.values()):
-        return None
-    wrong, now = package("installed").changes(site_packages(folder), known)
-    if now is not known:
-        with contextlib.suppress(OSError):      # only so that the next start need not look as closely
-            write_json(folder / FILES, now)
-    return wrong
-
-
-def watched(constraints):
-    """Return the packages that are looked after: the lessons', and not what a student adds."""
-    return {"pip", "xorlab"}.union(pins(constraints))
-
-
-def remember(folder, wanted, constraints):
-    """Write down what an environment was made for, and what pip left in it; remove what pip left over."""
-    installed, site = package("installed"), site_packages(folder)
-    installed.sweep(site)
-    write_json(folder / FILES, installed.seen(site, watched(constraints)))
-    write_json(folder / RECORD, wanted)
-    shutil.rmtree(str(PRIVATE / "pip-cache"), ignore_errors=True)
-
-
-def repaired(folder, python, wrong, constraints, torch_index):
-    """Let pip install again what something is wrong with; say what, and return whether all is right now."""
-    for name, what in wrong.items():
-        say(f"{name} {what}: installing it again.")
-    installed, site, line = package("installed"), site_packages(folder), pins(constraints)
-    installed.prepare_repair(site, wrong)
-    done = "pip" not in wrong or renewed_pip(folder, python)
-    again = ["--no-deps", "--force-reinstall"]
-    from_index = {"torch"}.intersection(wrong) if torch_index else set()
-    others = [line[name] for name in wrong if name in line and name not in from_index]
-    if from_index:
-        done &= pip_install(python, *(again + ["--index-url", torch_index, line["torch"]]))
-    if "xorlab" in wrong:
-        done &= pip_install(python, *(again + ["-e", "."]))
-    if others:
-        done &= pip_install(python, *(again + others))
-    done = done and not installed.damaged(site, wrong)
-    if not done:
-        say(f"Not put right (pip says why, above; often it is the network): {', '.join(sorted(wrong))}. What "
-            "needs that may fail; the next start tries again.")
-    return done
-
-
-def renewed_pip(folder, python):
-    """Put the pip into an environment that this Python brings along; return whether that succeeded."""
-    package("installed").prepare_repair(site_packages(folder), ["pip"])
-    return run_to_its_end(python, "ensurepip", "--default-pip") == 0
-
-
-def install(python, record):
-    """Install the package and everything the lessons use; return whether pip succeeded."""
-    say("Installing what the lessons need into .venv.")
-    torch_index = record["torch_index"]
-    # Only torch itself: such an index has other versions of what torch needs than constraints.txt names.
-    if torch_index and not pip_install(python, "--no-deps", "--index-url", torch_index, pinned("torch")):
-        return False
-    return pip_install(python, "-c", "constraints.txt", "-e", ".[test]")
-
-
-def install_tosa(python, record):
-    """Install what runs TOSA graphs and what makes them of TFLite files; return whether pip succeeded."""
-    say("Installing Arm's TOSA reference model into .venv-tosa.")
-    return pip_install(python, "-c", "constraints-tosa.txt", "tosa-tools", "tosa-converter-for-tflite")
-
-
-def pip_install(python, *arguments):
-    return run_to_its_end(python, "pip", "--disable-pip-version-check", "--no-input", "install", *arguments) == 0
-
-
-def run_to_its_end(python, module, *arguments):
-    """Run a module of a Python and return its exit status; it ends with lab.py, whatever ends that."""
-    temporary = PRIVATE / "pip-cache" / "tmp"       # a pip that was killed leaves gigabytes there
-    shutil.rmtree(str(temporary), ignore_errors=True)
-    temporary.mkdir(parents=True)
-    variables = pip_environment(python, temporary)
-    return package("processes").run_to_its_end(python, module, arguments, HERE, variables)
-
-
-def pip_environment(python, temporary):
-    return dict(
-        environment(python),
-        RUSTUP_HOME=str(PRIVATE / "pip-cache" / "rustup"),  # pip asks rustc for its version, and it writes there
-        TMPDIR=str(temporary),
-        PYTHONUTF8="1",                                     # a folder may have any letters, in every locale
-    )
+def checkout():
+    return package("installing").Checkout(HERE, PRIVATE, environment, say)
 
 
 def alone(name, doing):
     """Let one lab.py at a time into the block; another waits, and says for whom."""
     return package("processes").alone(PRIVATE / (name + ".lock"), doing, say)
-
-
-def site_packages(folder):
-    return package("installed").site_packages(folder)
-
-
-def pins(constraints):
-    """Return {package: its `package==version` line} of a list."""
-    try:
-        return package("installed").pins(HERE / constraints)
-    except UnicodeDecodeError:
-        raise Problem(f"{constraints} is damaged: bring it back, e.g. git checkout {constraints}") from None
-
-
-def pinned(name):
-    """Return the `package==version` line of constraints.txt."""
-    if name not in pins("constraints.txt"):
-        raise Problem(f"constraints.txt has no line {name}==version")
-    return pins("constraints.txt")[name]
 
 
 def run(command, variables):
@@ -635,30 +459,6 @@ def run(command, variables):
 
 def say(sentence):
     print(sentence, flush=True)     # before anything that the next command prints
-
-
-def digest(*paths):
-    """Return a digest of what files of the checkout hold."""
-    try:
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
-    except FileNotFoundError as error:
-        name = Path(error.filename).name
-        raise Problem(f"{name} is missing, and XOR Lab needs it: bring it back, e.g. git checkout {name}") from None
-
-
-def read_json(path):
-    """Return what the file holds, or {} where it is missing or damaged.  Raises OSError where it may not be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def write_json(path, content):
-    """Write a file whole or not at all."""
-    with package("files").replacing(path) as made:
-        made.write_bytes(json.dumps(content, indent=1).encode())
 
 
 if __name__ == "__main__":

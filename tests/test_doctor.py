@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from test_lab import NUMPY, put
 
 import lab
-from xorlab import doctor, installed
+from xorlab import arriving, doctor, installed, installing
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTS = ("pyproject.toml", "constraints.txt", "lab.py", "tools/chromium.py", "docs/pythons.json", "docs/figures.json")
@@ -42,7 +42,7 @@ def here(tmp_path, bare, monkeypatch):
     (here / "pyproject.toml").write_text('version = "7.8.9"\ndependencies = [\n    "numpy",  # arrays everywhere\n]\n')
     (here / "constraints.txt").write_text("numpy==1.0\n")
     record = {"place": str(here), "complete": True}
-    (here / ".venv" / lab.RECORD).write_text(json.dumps(record))
+    (here / ".venv" / installing.RECORD).write_text(json.dumps(record))
     put(site(here), "numpy", "1.0", NUMPY)
     put(site(here), "xorlab", "7.8.9", {"xorlab.pth": str(here)})
     (here / "xorlab").mkdir()
@@ -55,7 +55,7 @@ def site(here):
 
 
 def place(here, **options):
-    return doctor.Place(here, here / ".venv", here / ".lab", lab.RECORD, lab.FILES, **options)
+    return doctor.Place(here, here / ".venv", here / ".lab", **options)
 
 
 def found(here, **options):
@@ -103,11 +103,11 @@ def _no_packages(here):
 
 
 def _moved(here):
-    (here / ".venv" / lab.RECORD).write_text('{"place": "/elsewhere"}')
+    (here / ".venv" / installing.RECORD).write_text('{"place": "/elsewhere"}')
 
 
 def _deep_record(here):
-    (here / ".venv" / lab.RECORD).write_text("[" * 100_000)
+    (here / ".venv" / installing.RECORD).write_text("[" * 100_000)
 
 
 def _package_gone(here):
@@ -226,6 +226,16 @@ def test_a_taken_port_is_told_and_not_wrong(here, monkeypatch):
 def test_a_set_up_that_is_at_work_is_told(here):
     with lab.package("processes").alone(here / ".lab" / "setup.lock", "setting up", print):
         assert "setting it up at this moment" in found(here)[".venv"].found
+    assert found(here)[".venv"].state == doctor.OK
+
+
+def test_what_still_arrives_is_told_and_no_mistake(here):
+    note = arriving.Note(here / ".venv")
+    note.write(100)
+    with lab.package("processes").alone(here / ".lab" / "setup.lock", "setting up", print):
+        row = found(here)[".venv"]
+    assert row.state == doctor.NOTE and "about 2 min left" in row.found
+    note.give_up()
     assert found(here)[".venv"].state == doctor.OK
 
 

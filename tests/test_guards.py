@@ -85,7 +85,7 @@ def test_what_is_left_out_of_the_comparison_of_outputs_is_what_is_written_here()
 # Who runs the checks
 
 def test_lab_py_runs_all_of_pytest_and_adds_nothing_but_workers(monkeypatch):
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "set_up", lambda *_: "python-of-venv")
     runs = []
     monkeypatch.setattr(lab, "run", lambda command, variables: runs.append((command, variables)) or 0)
     assert lab.main(["test"]) == lab.main(["test", "-x"]) == 0

@@ -2,22 +2,27 @@
 import ast
 import base64
 import hashlib
+import http.server
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from xorlab import installed, processes
+from tools.trust import kills_setup
+from xorlab import arriving, installed, installing, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,7 +46,7 @@ def said(path):
 @pytest.fixture
 def lab(tmp_path):
     """lab.py of a small checkout of its own, with two lessons."""
-    for name in ("lab.py", "pyproject.toml", "constraints.txt", "constraints-tosa.txt"):
+    for name in ("lab.py", "pyproject.toml", "lock.txt", "constraints-tosa.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "notebooks").mkdir()
     for name in ("01-one.ipynb", "02-two.ipynb"):
@@ -67,40 +72,66 @@ def put(site, name, version, content):
 
 NUMPY = {"numpy/__init__.py": "version = 1", "numpy/core/module.py": "a = 1", "numpy/core/fast.so": "0" * 99,
          "numpy/data/table.csv": "1,2", "numpy.pth": "numpy"}
+LOCK = """\
+## first: opens the lessons
+numpy==1.0 \\
+    --hash=sha256:aa
+## rest: comes later
+scipy==3.0 ; sys_platform != 'nowhere' \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+## test: for the checks
+pytest==4.0 \\
+    --hash=sha256:dd
+## cuda: for some builds of torch
+nvidia-nccl==5.0 \\
+    --hash=sha256:ee
+## torch: from any index
+torch==2.0
+"""
 
 
 @pytest.fixture
 def calls(lab, monkeypatch):
-    """What lab.py has pip and venv do, recorded; everything succeeds: a Python that starts, a NumPy, a pip."""
+    """What lab.py has pip and venv do, recorded; everything succeeds: a Python that starts, its pip, packages."""
     recorded = []
-    (lab.HERE / "constraints.txt").write_text("numpy==1.0\ntorch==2.0\n")
+    (lab.HERE / "lock.txt").write_text(LOCK)
+    monkeypatch.setenv("XORLAB_INSTALLER", "pip")
+    monkeypatch.setattr(installing, "answers", lambda url: False)
 
-    def run_to_its_end(python, module, *arguments):
+    def run(venv, python, module, *arguments):
         recorded.append([module, *arguments])
-        environment = lab.TOSA_VENV if "tosa" in python else lab.VENV
+        if "-r" in arguments:
+            recorded[-1].append(Path(arguments[-1]).read_text())
         if module == "venv":
-            environment = Path(arguments[-1])
-            shutil.rmtree(environment, ignore_errors=True)
-            (environment / "bin").mkdir(parents=True)
-            (environment / "bin" / "python").symlink_to(sys.executable)
-            (environment / "pyvenv.cfg").write_text("")
-        site = installed.site_packages(environment)
+            shutil.rmtree(venv.folder, ignore_errors=True)
+            (venv.folder / "bin").mkdir(parents=True)
+            (venv.folder / "bin" / "python").symlink_to(sys.executable)
+            (venv.folder / "pyvenv.cfg").write_text("")
+        site = installed.site_packages(venv.folder)
         if module in ("venv", "ensurepip"):
             put(site, "pip", "1.0", {"pip/__init__.py": ""})
-        if module == "pip":
-            for old in sorted(site.glob("numpy-*"))[:1]:        # as pip: one, and by its list of files
-                if not (old / "RECORD").is_file():
-                    return 1
-                shutil.rmtree(old)
-            put(site, "numpy", "1.0", NUMPY)
-        return 0
+        return pip(site, arguments) if module == "pip" else 0
 
-    monkeypatch.setattr(lab, "run_to_its_end", run_to_its_end)
+    monkeypatch.setattr(installing.Venv, "run", run)
     return recorded
 
 
+def pip(site, arguments):
+    """Install what pip's arguments name, as pip does: an earlier version goes first, by its list of files."""
+    asked = [*arguments, *(Path(arguments[-1]).read_text().split() if "-r" in arguments else [])]
+    for name, version in (word.replace("-", "_").split("==") for word in asked if word.count("==") == 1):
+        for old in sorted(site.glob(f"{name}-*"))[:1]:
+            if not (old / "RECORD").is_file():
+                return 1
+            shutil.rmtree(old)
+        put(site, name, version, NUMPY if name == "numpy" else {f"{name}/__init__.py": ""})
+    return 0
+
+
 def pip_calls(calls):
-    return [command for command in calls if "pip" in command]
+    """Those that install by the lock; torch and the project itself have calls of their own."""
+    return [command for command in calls if "pip" in command and "-r" in command]
 
 
 def venv_calls(calls):
@@ -120,7 +151,7 @@ def test_lab_needs_the_standard_library_only():
 
 def test_what_lab_needs_of_the_package_needs_nothing_installed():
     """-S: this Python finds no installed package."""
-    modules = "sys, xorlab.doctor, xorlab.editions, xorlab.installed, xorlab.news, xorlab.processes"
+    modules = "sys, xorlab.doctor, xorlab.editions, xorlab.installing, xorlab.news, xorlab.processes"
     code = f"import {modules}; print(sorted({{n.partition('.')[0] for n in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={"PYTHONDONTWRITEBYTECODE": "1"},
                             capture_output=True, text=True, check=True).stdout
@@ -166,7 +197,7 @@ def test_of_several_benchmarks_the_worst_status_counts(lab, monkeypatch):
     for name in ("one", "two", "three"):
         (lab.HERE / "benchmarks" / f"{name}.py").touch()
     statuses = iter([0, 3, 0])
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "set_up", lambda *_: "python-of-venv")
     monkeypatch.setattr(lab, "run", lambda command, variables: next(statuses))
     assert lab.main(["bench"]) == 3
 
@@ -175,7 +206,7 @@ def test_a_file_is_replaced_and_not_written_over(lab, tmp_path):
     path, earlier = tmp_path / "record.json", tmp_path / "earlier.json"
     path.write_bytes(b"old")
     earlier.hardlink_to(path)                   # as for whoever reads it at that moment
-    lab.write_json(path, "new")
+    installing.write_json(path, "new")
     assert path.read_bytes() == b'"new"' and earlier.read_bytes() == b"old"
 
 
@@ -183,7 +214,7 @@ def test_a_file_is_replaced_and_not_written_over(lab, tmp_path):
     ("slides", "tools.slides"), ("html", "tools.site"), ("refresh", "tools.refresh"),
 ])
 def test_a_tool_runs_with_its_arguments_in_the_environment(lab, monkeypatch, command, module):
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "set_up", lambda *_: "python-of-venv")
     monkeypatch.setattr(lab, "run", lambda command, variables: [*command, variables["TORCH_HOME"]])
     assert lab.main([command, "02"]) == ["python-of-venv", "-m", module, "02", str(lab.PRIVATE / "torch")]
 
@@ -231,8 +262,8 @@ def as_0_1_0_left_it(lab):
     sources = {}
     for source in lab.lessons():
         shutil.copy(source, lab.WORK)
-        sources[source.name] = lab.digest(source)
-    lab.write_json(lab.WORK / ".sources.json", sources)
+        sources[source.name] = installing.digest(source)
+    installing.write_json(lab.WORK / ".sources.json", sources)
 
 
 def without_tasks(text, output):
@@ -358,10 +389,10 @@ def test_lab_finds_the_package_where_python_leaves_its_folder_out(tmp_path):
     assert done.returncode == 0 and (tmp_path / "student").is_dir(), done.stderr
 
 
-def test_the_first_set_up_builds_and_installs_with_the_constraints(lab, calls):
+def test_the_first_set_up_builds_and_installs_by_the_lock(lab, calls):
     lab.set_up(None)
     assert len(venv_calls(calls)) == 1 and len(pip_calls(calls)) == 1
-    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+    assert installing.read_json(lab.VENV / "xorlab-setup.json")["complete"]
 
 
 def test_a_second_set_up_calls_neither_pip_nor_venv(lab, calls):
@@ -371,7 +402,7 @@ def test_a_second_set_up_calls_neither_pip_nor_venv(lab, calls):
     assert calls == []
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "lock.txt"])
 def test_changed_packages_are_installed_into_the_same_environment(lab, calls, name):
     lab.set_up(None)
     calls.clear()
@@ -383,7 +414,7 @@ def test_changed_packages_are_installed_into_the_same_environment(lab, calls, na
 
 def _killed_in_an_earlier_version(lab):
     record = lab.VENV / "xorlab-setup.json"
-    record.write_text(json.dumps(dict(lab.read_json(record), complete=False)))
+    record.write_text(json.dumps(dict(installing.read_json(record), complete=False)))
 
 
 def _by_hand(lab):
@@ -406,12 +437,12 @@ def _lost_settings(lab):
 
 def _moved(lab):
     record = lab.VENV / "xorlab-setup.json"
-    record.write_text(json.dumps(dict(lab.read_json(record), place="/elsewhere")))
+    record.write_text(json.dumps(dict(installing.read_json(record), place="/elsewhere")))
 
 
 def _other_python(lab):
     record = lab.VENV / "xorlab-setup.json"
-    record.write_text(json.dumps(dict(lab.read_json(record), python="3.10")))
+    record.write_text(json.dumps(dict(installing.read_json(record), python="3.10")))
 
 
 def _nested_record(lab):
@@ -428,21 +459,21 @@ def test_an_environment_that_cannot_be_trusted_is_built_anew_with_a_sentence(lab
     lab.set_up(None)
     assert len(venv_calls(calls)) == 1 and len(pip_calls(calls)) == 1
     assert "anew" in capsys.readouterr().out
-    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+    assert installing.read_json(lab.VENV / "xorlab-setup.json")["complete"]
 
 
 def test_a_killed_update_goes_on_by_pip_and_then_every_file_is_looked_at(lab, calls, monkeypatch, capsys):
     lab.set_up(None)
-    (lab.HERE / "constraints.txt").write_text("numpy==1.0\n# changed")
+    changed_lock(lab)
     with monkeypatch.context() as patch:
-        patch.setattr(lab, "install", killed)
+        patch.setattr(installing.Lessons, "install", killed)
         assert lab.main(["test"]) == 130
     (site_of(lab) / "numpy/data/table.csv").write_text("")              # as the kill left it; pip would not notice
     calls.clear()
-    monkeypatch.setattr(lab, "install", lambda python, record: True)
+    monkeypatch.setattr(installing.Lessons, "install", lambda *_: True)
     capsys.readouterr()
     lab.set_up(None)
-    assert venv_calls(calls) == [] and calls[-1][-1] == "numpy==1.0"
+    assert venv_calls(calls) == [] and len(calls) == 1 and "--force-reinstall" in calls[0]
     assert "numpy has a damaged numpy/data/table.csv" in capsys.readouterr().out
     calls.clear()
     lab.set_up(None)
@@ -451,11 +482,16 @@ def test_a_killed_update_goes_on_by_pip_and_then_every_file_is_looked_at(lab, ca
 
 def test_a_killed_first_installation_goes_on_by_pip(lab, calls, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(lab, "install", killed)
+        patch.setattr(installing.Lessons, "install", killed)
         assert lab.main(["test"]) == 130
     calls.clear()
     lab.set_up(None)
     assert venv_calls(calls) == [] and len(pip_calls(calls)) == 1
+
+
+def changed_lock(lab):
+    with (lab.HERE / "lock.txt").open("a") as file:
+        file.write("# changed\n")
 
 
 def killed(*_arguments):
@@ -464,12 +500,12 @@ def killed(*_arguments):
 
 def test_a_failed_update_keeps_the_earlier_installation_and_the_downloads(lab, calls, monkeypatch, capsys):
     lab.set_up(None)
-    (lab.HERE / "constraints.txt").write_text("# changed")
+    changed_lock(lab)
     (lab.PRIVATE / "pip-cache").mkdir(parents=True)
-    monkeypatch.setattr(lab, "run_to_its_end", lambda *_arguments: 1)
+    monkeypatch.setattr(installing.Venv, "run", lambda *_arguments: 1)
     assert lab.main(["test"]) == 1
     assert "the installation did not finish" in capsys.readouterr().err
-    assert lab.read_json(lab.VENV / "xorlab-setup.json")["complete"]
+    assert installing.read_json(lab.VENV / "xorlab-setup.json")["complete"]
     assert (lab.PRIVATE / "pip-cache").exists()
 
 
@@ -479,13 +515,185 @@ def test_downloads_are_deleted_after_a_success(lab, calls):
     assert not (lab.PRIVATE / "pip-cache").exists()
 
 
-def test_torch_index_is_for_torch_alone_and_remembered(lab, monkeypatch):
-    commands = []
-    monkeypatch.setattr(lab, "run_to_its_end", lambda *command: commands.append(command) or 0)
-    lab.install("python", {"torch_index": "https://index.example/cpu"})
-    assert [("--index-url" in command, "--no-deps" in command) for command in commands] == [(True, True), (False,) * 2]
-    assert commands[0][-1].startswith("torch==")
-    assert commands[1][-1] == ".[test]"
+def test_torch_index_is_for_torch_alone_and_remembered(lab, calls):
+    lab.set_up("https://index.example/cpu")
+    torch, others, itself = calls[1:]
+    assert torch[-3:] == ["--index-url", "https://index.example/cpu", "torch==2.0"] and "--no-deps" in torch
+    assert "--index-url" not in others + itself and "--require-hashes" in others
+    assert installing.read_json(lab.VENV / "xorlab-setup.json")["torch_index"] == "https://index.example/cpu"
+
+
+def needed(lab):
+    """{section of the lock: was it installed?} by the record."""
+    sections = installing.read_json(lab.VENV / "xorlab-setup.json")["sections"]
+    return {name: bool(digest) for name, digest in sections.items()}
+
+
+def there(lab):
+    """The packages in .venv."""
+    return sorted(installed.packages(site_of(lab)))
+
+
+@pytest.fixture
+def opened(lab, monkeypatch):
+    """Start lab.py as a student does and wait, in JupyterLab's place, for the rest; return what was there before it."""
+    before = []
+
+    def run(command, variables):
+        for thread in threading.enumerate():
+            if thread.name == "the rest":
+                thread.join(60)
+        return 0
+
+    def rest_meanwhile(venv):
+        before.append(there(lab))
+        return begin(venv)
+
+    def start():
+        assert lab.main(["--no-browser"]) == 0
+        return before.pop()
+
+    begin = installing.Lessons.rest_meanwhile
+    monkeypatch.setattr(lab, "run", run)
+    monkeypatch.setattr(installing.Lessons, "rest_meanwhile", rest_meanwhile)
+    return start
+
+
+def test_a_student_gets_what_opens_the_lessons_then_the_rest_and_never_what_checks_need(lab, calls, opened, capsys):
+    assert opened() == ["numpy", "pip", "torch"]
+    assert there(lab) == ["numpy", "pip", "scipy", "torch"] and needed(lab) == {"first": True, "rest": True}
+    told = capsys.readouterr().out
+    assert "arrive meanwhile: about 1 min left" in told and "Every package is here" in told
+    assert not (lab.VENV / "xorlab-arriving.json").exists()
+    calls.clear()
+    opened()
+    assert calls == []
+
+
+@pytest.mark.parametrize(("command", "more"), [
+    (["demo"], False), (["bench", "race"], False), (["bench", "conversion"], True), (["test"], True),
+    (["slides"], True), (["refresh"], True), (["tinker"], True), (["trust"], True), (["mutants"], True),
+    (["html"], True)], ids=str)
+def test_what_the_checks_need_comes_with_the_first_command_that_needs_it(lab, calls, monkeypatch, command, more):
+    (lab.HERE / "benchmarks").mkdir()
+    for name in ("race", "conversion"):
+        (lab.HERE / "benchmarks" / f"{name}.py").touch()
+    monkeypatch.setattr(lab, "run", lambda *_: 0)
+    lab.main(command)
+    assert needed(lab) == {"first": True, "rest": True, **({"test": True} if more else {})}
+    assert (site_of(lab) / "pytest").exists() == more
+
+
+def test_what_was_added_is_no_new_environment_and_stays(lab, calls, opened, monkeypatch):
+    opened()
+    calls.clear()
+    lab.set_up_for_checks(None)
+    assert len(calls) == 1 and calls[0][-1].split()[0] == "pytest==4.0"
+    assert needed(lab) == {"first": True, "rest": True, "test": True}
+    calls.clear()
+    opened()
+    assert calls == [] and needed(lab)["test"]
+
+
+def test_a_rest_that_was_killed_keeps_nobody_from_the_lessons_and_the_next_start_goes_on(lab, calls, opened):
+    lab.lessons_venv().built(("first",))
+    record = lab.VENV / "xorlab-setup.json"
+    record.write_text(json.dumps(dict(installing.read_json(record), sections={
+        **installing.read_json(record)["sections"], "rest": None})))       # as it is while the rest is installed
+    calls.clear()
+    lab.lessons_venv().built(("first",))
+    assert calls == []
+    opened()
+    assert len(calls) == 1 and needed(lab) == {"first": True, "rest": True}
+
+
+def test_a_rest_that_cannot_come_is_said_and_tried_again(lab, calls, opened, monkeypatch, capsys):
+    lab.lessons_venv().built(("first",))
+    working = installing.Venv.run
+    monkeypatch.setattr(installing.Venv, "run", lambda *_: 1)
+    opened()
+    told = capsys.readouterr().out
+    assert "could not be installed" in told and ".lab/setup.log" in told.replace(os.sep, "/")
+    assert arriving.minutes_left(lab.VENV) == 0
+    monkeypatch.setattr(installing.Venv, "run", working)
+    opened()
+    assert needed(lab)["rest"] and arriving.minutes_left(lab.VENV) is None
+
+
+def test_an_environment_of_version_0_1_is_completed_and_not_built_anew(lab, calls):
+    lab.set_up_for_checks(None)
+    record = lab.VENV / "xorlab-setup.json"
+    old = {name: value for name, value in installing.read_json(record).items() if name != "sections"}
+    record.write_text(json.dumps(dict(old, packages="of its lists")))
+    calls.clear()
+    lab.lessons_venv().built(("first",))
+    assert venv_calls(calls) == [] and needed(lab) == dict.fromkeys(("first", "rest", "test"), True)
+
+
+ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere pip's torch is for the CPU")
+
+
+@ON_LINUX
+def test_torch_is_the_build_for_the_cpu_where_its_index_answers(lab, calls, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(installing, "answers", lambda url: asked.append(url) or True)
+    lab.set_up(None)
+    assert calls[1][-3:] == ["--index-url", "https://download.pytorch.org/whl/cpu", "torch==2.0"]
+    assert asked == ["https://download.pytorch.org/whl/cpu/torch/"] and "does not answer" not in capsys.readouterr().out
+
+
+@ON_LINUX
+def test_where_that_index_does_not_answer_torch_comes_from_where_pip_looks_and_a_sentence_says_so(lab, calls, capsys):
+    lab.set_up(None)
+    assert "--index-url" not in calls[1] and calls[1][-1] == "torch==2.0"
+    assert capsys.readouterr().out.count("does not answer: torch comes from where pip is set to look") == 1
+
+
+@ON_LINUX
+def test_cuda_asks_no_index_is_remembered_and_its_switch_is_a_new_environment(lab, calls, monkeypatch):
+    monkeypatch.setattr(installing, "answers", lambda url: True)
+    monkeypatch.setattr(lab, "run", lambda *_: 0)
+    lab.main(["demo"])
+    calls.clear()
+    lab.main(["demo", "--cuda"])
+    assert len(venv_calls(calls)) == 1 and "--index-url" not in calls[1]
+    calls.clear()
+    lab.main(["demo"])
+    assert calls == []
+    lab.main(["demo", "--torch-index", "https://download.pytorch.org/whl/cpu"])
+    assert len(venv_calls(calls)) == 1
+
+
+def test_cuda_beside_an_index_and_off_linux_gets_one_sentence(lab, calls, monkeypatch, capsys):
+    monkeypatch.setattr(lab.sys, "platform", "linux")
+    assert lab.main(["--cuda", "--torch-index", "https://index.example/cpu"]) == 1
+    monkeypatch.setattr(lab.sys, "platform", "win32")
+    assert lab.main(["--cuda"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and "give one of them" in told[0] and "whl/cu130" in told[1] and calls == []
+
+
+@pytest.mark.parametrize(("asks", "comes"), [
+    ("Requires-Dist: nvidia-nccl==5.0; platform_system == 'Linux'", ["by the lock"]),
+    ("Requires-Dist: nvidia_nccl==5; platform_system == 'Linux'", ["by the lock"]),
+    ("Requires-Dist: numpy>=1", []),
+    ("Requires-Dist: numpy>=1\nRequires-Dist: optuna==9; extra == 'opt'", []),
+    ("Requires-Dist: nvidia-nccl==4.0", ["by the lock", "nvidia-nccl==4.0"]),
+    ("Requires-Dist: nvidia-blas==4.0; platform_system == 'Linux'", ["nvidia-blas==4.0; platform_system == 'Linux'"]),
+])
+def test_what_comes_beside_torch_is_what_the_torch_that_came_asks_for(lab, calls, monkeypatch, asks, comes):
+    working = installing.Venv.run
+
+    def run(venv, python, module, *arguments):
+        status = working(venv, python, module, *arguments)
+        if "torch==2.0" in arguments:
+            (site_of(lab) / "torch-2.0.dist-info" / "METADATA").write_text(f"Name: torch\n{asks}\n\n")
+        return status
+
+    monkeypatch.setattr(installing.Venv, "run", run)
+    lab.set_up(None)
+    by_lock = ["by the lock" for call in pip_calls(calls) if "--hash=sha256:ee" in call[-1]]
+    assert by_lock + [call[-1] for call in calls if call[-1].startswith("nvidia")] == comes
 
 
 def test_a_remembered_torch_index_needs_no_second_mention(lab, calls):
@@ -518,8 +726,7 @@ def test_tosa_is_installed_once_into_an_environment_of_its_own(lab, calls):
     assert [command[-1] for command in calls] == [str(folder), "tosa-converter-for-tflite"]
     assert "constraints-tosa.txt" in calls[1]
     assert lab.set_up_tosa() == python and len(calls) == 2
-    with (lab.HERE / "constraints.txt").open("a") as file:
-        file.write("# changed\n")
+    changed_lock(lab)
     lab.set_up_tosa()
     assert len(calls) == 2
     (lab.HERE / "constraints-tosa.txt").write_text("numpy==1.0 # changed")
@@ -530,7 +737,7 @@ def test_tosa_is_installed_once_into_an_environment_of_its_own(lab, calls):
 @pytest.mark.parametrize("arguments", [["--with", "tosa"], ["--with=tosa"], []])
 def test_only_with_tosa_the_tests_are_told_where_its_python_is(lab, monkeypatch, arguments):
     monkeypatch.delenv("XORLAB_TOSA_PYTHON", raising=False)
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python-of-venv")
+    monkeypatch.setattr(lab, "set_up", lambda *_: "python-of-venv")
     monkeypatch.setattr(lab, "set_up_tosa", lambda: "python-of-tosa")
     runs = []
     monkeypatch.setattr(lab, "run", lambda command, variables: runs.append((command, variables)) or 0)
@@ -543,10 +750,10 @@ def test_only_with_tosa_the_tests_are_told_where_its_python_is(lab, monkeypatch,
 def test_a_python_that_does_not_start_is_seen(lab, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     python = tmp_path / "bare" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    assert lab.starts(str(python))
-    assert not lab.starts(str(tmp_path / "bare" / "bin" / "missing"))
+    assert installing.starts(str(python))
+    assert not installing.starts(str(tmp_path / "bare" / "bin" / "missing"))
     (tmp_path / "bare" / "pyvenv.cfg").unlink()
-    assert not lab.starts(str(python))
+    assert not installing.starts(str(python))
 
 
 # What a student's disk, editor or pip may do to an installed package: (what is done in site-packages, what is said).
@@ -629,7 +836,7 @@ def test_a_package_that_is_missing_or_damaged_is_noticed_and_only_that_is_instal
     told = capsys.readouterr().out
     assert said in told and told.count("\n") == 1
     assert [call[0] for call in calls] == (["ensurepip"] if "pip " in said else ["pip"])
-    assert "pip " in said or (calls[0][-1] == "numpy==1.0" and {"--no-deps", "--force-reinstall"} <= {*calls[0]})
+    assert "pip " in said or {"--no-deps", "--force-reinstall", "--require-hashes"} <= {*calls[0]}
     calls.clear()
     lab.set_up(None)
     assert calls == []
@@ -657,14 +864,14 @@ def test_what_a_student_adds_or_only_touches_is_left_alone(lab, calls, capsys):
 def test_what_pip_cannot_put_right_is_said_and_tried_again_at_the_next_start(lab, calls, monkeypatch, capsys):
     lab.set_up(None)
     _another_version(site_of(lab))
-    working = lab.run_to_its_end
-    monkeypatch.setattr(lab, "run_to_its_end", lambda *_arguments: 1)
+    working = installing.Venv.run
+    monkeypatch.setattr(installing.Venv, "run", lambda *_arguments: 1)
     for _ in range(2):
         capsys.readouterr()
         lab.set_up(None)                        # the lessons open all the same
         assert "Not put right" in capsys.readouterr().out
     calls.clear()
-    monkeypatch.setattr(lab, "run_to_its_end", working)
+    monkeypatch.setattr(installing.Venv, "run", working)
     lab.set_up(None)
     lab.set_up(None)
     assert len(calls) == 1
@@ -673,17 +880,14 @@ def test_what_pip_cannot_put_right_is_said_and_tried_again_at_the_next_start(lab
 def test_a_pip_that_is_gone_comes_back_before_it_is_needed(lab, calls):
     lab.set_up(None)
     shutil.rmtree(site_of(lab) / "pip")
-    (lab.HERE / "constraints.txt").write_text("numpy==1.0\n# changed")
+    changed_lock(lab)
     calls.clear()
     lab.set_up(None)
-    assert [call[0] for call in calls] == ["ensurepip", "pip"]
+    assert [call[0] for call in calls] == ["ensurepip", "pip", "pip"]
 
 
 def test_torch_is_repaired_from_the_index_it_came_from(lab, calls):
     lab.set_up("https://index.example/cpu")
-    put(site_of(lab), "torch", "2.0", {"torch/__init__.py": "here"})
-    (lab.VENV / "xorlab-files.json").unlink()
-    lab.set_up(None)
     calls.clear()
     shutil.rmtree(site_of(lab) / "torch")
     lab.set_up(None)
@@ -769,7 +973,9 @@ RUNNER = """
     import os, pathlib, sys
     from xorlab import processes
     with processes.alone(pathlib.Path({path!r}), "setting up", print):
-        print(processes.run_to_its_end(sys.executable, "slow", ["an argument"], {folder!r}, dict(os.environ)))
+        what, *arguments = ["slow"] if {module} else [sys.executable, "slow.py"]
+        arguments.append("an argument")
+        print(processes.run_to_its_end(sys.executable, what, arguments, {folder!r}, dict(os.environ)))
 """
 SLOW = """
 import subprocess, sys, time
@@ -786,11 +992,12 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals, and locks that are inherited, are another matter there")
+@pytest.mark.parametrize("module", [True, False], ids=["a module", "a program"])
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_what_lab_starts_ends_with_it_and_holds_its_lock_until_then(tmp_path, stop):
+def test_what_lab_starts_ends_with_it_and_holds_its_lock_until_then(tmp_path, stop, module):
     (tmp_path / "slow.py").write_text(SLOW)
     path = str(tmp_path / "setup.lock")
-    with python(RUNNER.format(path=path, folder=str(tmp_path)), stderr=subprocess.DEVNULL) as first:
+    with python(RUNNER.format(path=path, folder=str(tmp_path), module=module), stderr=subprocess.DEVNULL) as first:
         assert first.stdout.readline() == "__main__ an argument\n"
         below = psutil.Process(int(first.stdout.readline()))
         child = below.parent()
@@ -821,7 +1028,7 @@ def test_what_lab_starts_has_its_lock_too(tmp_path):
         f"import os\nfrom contextlib import suppress\nfiles = []\nfor number in range(3, 30):\n"
         f"    with suppress(OSError): files.append(os.fstat(number).st_ino)\n"
         f"print(os.stat({str(path)!r}).st_ino in files, flush=True)")
-    with python(RUNNER.format(path=str(path), folder=str(tmp_path))) as first:
+    with python(RUNNER.format(path=str(path), folder=str(tmp_path), module=True)) as first:
         assert first.stdout.read() == "True\n0\n"
 
 
@@ -862,7 +1069,8 @@ def test_everything_private_lies_in_the_checkout(lab):
 
 def test_edit_opens_the_sources_and_copies_nothing(lab, monkeypatch):
     commands = []
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: "python")
+    whole = SimpleNamespace(built=lambda *_: "python", rest_meanwhile=lambda: None)
+    monkeypatch.setattr(lab, "lessons_venv", lambda: whole)
     monkeypatch.setattr(lab, "run", lambda command, variables: commands.append(command) or 0)
     assert lab.main(["--edit", "--no-browser"]) == 0
     assert f"--ServerApp.root_dir={lab.NOTEBOOKS}" in commands[0]
@@ -871,7 +1079,7 @@ def test_edit_opens_the_sources_and_copies_nothing(lab, monkeypatch):
 
 
 def test_the_exit_status_of_the_checks_is_passed_on(lab, monkeypatch):
-    monkeypatch.setattr(lab, "set_up", lambda torch_index: sys.executable)
+    monkeypatch.setattr(lab, "set_up", lambda *_: sys.executable)
     (lab.HERE / "pytest.py").write_text("import sys\nsys.exit(int(sys.argv[-1]))")      # found before the real one
     assert [lab.main(["test", status]) for status in "015"] == [0, 1, 5]
 
@@ -909,8 +1117,8 @@ def test_a_full_disk_gets_one_sentence_and_takes_nothing_away(lab, arguments):
         (lab.VENV / "bin").mkdir(parents=True)
         (lab.VENV / "bin" / "python").symlink_to(sys.executable)
         (lab.VENV / "pyvenv.cfg").write_text("")
-        record = lab.wanted_record(lab.HERE / "pyproject.toml", lab.HERE / "constraints.txt")
-        lab.write_json(lab.VENV / lab.RECORD, dict(record, torch_index=None, packages=None))
+        record = {"python": "{}.{}".format(*sys.version_info[:2]), "place": str(lab.HERE), "complete": True}
+        installing.write_json(lab.VENV / installing.RECORD, dict(record, torch_index=None, packages=None))
     told = one_sentence(run_lab(lab.HERE, *arguments, limit=0))
     assert "File too large" in told or "cannot write" in told
     assert (lab.WORK / "02-two.ipynb").read_text() == "my answers"
@@ -924,17 +1132,17 @@ def test_a_file_where_a_folder_is_needed_gets_one_sentence(lab, arguments):
     assert str(lab.HERE) in one_sentence(run_lab(lab.HERE, *arguments)).replace("work", str(lab.WORK))
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "lock.txt"])
 def test_a_missing_list_of_packages_gets_one_sentence(lab, name):
     (lab.HERE / name).unlink()
     assert f"{name} is missing" in one_sentence(run_lab(lab.HERE, "test"))
 
 
 def test_a_list_of_packages_that_is_no_text_gets_one_sentence(lab, calls, capsys):
-    (lab.HERE / "constraints.txt").write_bytes(b"numpy==1.0\n\xff\xfe")
+    (lab.HERE / "lock.txt").write_bytes(b"numpy==1.0\n\xff\xfe")
     assert lab.main(["test"]) == 1
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "constraints.txt" in told
+    assert told.count("\n") == 1 and "lock.txt" in told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="streams are closed otherwise there")
@@ -951,14 +1159,14 @@ def test_closed_streams_give_no_traceback(lab, command):
 def test_a_terminal_of_ascii_and_a_folder_that_is_not_are_no_trouble(lab, tmp_path):
     folder = tmp_path / "a check-out, \u00fcn\u00efcode"
     folder.mkdir()
-    for name in ("lab.py", "pyproject.toml", "constraints.txt", "notebooks"):
+    for name in ("lab.py", "pyproject.toml", "lock.txt", "notebooks"):
         (tmp_path / name).rename(folder / name)
     malformed = notebook("\u00e9").replace("END", "END \u00e9")
     (folder / "notebooks" / "01-one.ipynb").write_text(malformed, encoding="utf-8")
     ascii_only = dict(os.environ, PYTHONPATH=str(ROOT), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     ascii_only.pop("HOME", None)
     assert "01-one.ipynb" in one_sentence(run_lab(folder, "lessons", env=ascii_only))
-    code = "import lab; print(ascii(lab.wanted_record()['place']))"
+    code = "import lab; from xorlab import installing; print(ascii(installing.place(lab.HERE)))"
     places = {subprocess.run([sys.executable, "-c", code], cwd=folder, env=dict(ascii_only, PYTHONUTF8=mode),
                              capture_output=True, text=True).stdout for mode in "01"}
     assert len(places) == 1 and places != {""}          # or every change of locale would build .venv anew
@@ -975,3 +1183,75 @@ def test_a_start_says_what_is_new_once_and_before_the_newer_lessons(lab, capsys)
     assert told[:2] == ["This is XOR Lab 0.2.0; it was 0.1.0.", "- A doctor."] and "reset 01" in told[-1]
     lab.prepare("python", [])
     assert capsys.readouterr().out.splitlines() == told[-1:]
+
+
+# Real packages by a real pip and a real uv, from the wheels in a folder.
+
+def test_both_installers_open_the_first_part_bring_the_rest_change_nothing_and_compare_digests(tmp_path):
+    kills_setup.checkout(tmp_path)
+    opens_and_completes(tmp_path, "pip")
+    if not installing.uv_for({"PATH": os.environ["PATH"]}):
+        pytest.skip("no uv here")
+    for name, folders in installed.packages(kills_setup.packages(tmp_path)).items():
+        for folder in [name, *folders] if name != "pip" else []:
+            shutil.rmtree(kills_setup.packages(tmp_path) / folder, ignore_errors=True)
+    record = tmp_path / ".venv" / "xorlab-setup.json"
+    record.write_text(json.dumps(dict(installing.read_json(record), sections={})))
+    opens_and_completes(tmp_path, "uv")
+
+
+def opens_and_completes(checkout, installer):
+    """Start lab.py there: what was installed when it opened is the same when all is there, and digests count."""
+    status, said = kills_setup.lab(checkout, installer)
+    assert kills_setup.whole(checkout, (status, said)) == ""
+    assert ("Resolved" in said) == (installer == "uv")
+    first = dict(ast.literal_eval(said.split("opened 1.0 1.0 False ")[1].splitlines()[0]))
+    packages = installed.packages(kills_setup.packages(checkout)).items()
+    assert {name: installed.version(*folders) for name, folders in packages} == {**first, "blue": "1.0"}
+    lock = (checkout / "lock.txt").read_text()
+    kills_setup.constrain(checkout, {**kills_setup.CONSTRAINTS, "red": "2.0"})
+    changed = (checkout / "lock.txt").read_text()
+    digest = changed.split("red==2.0 \\\n    --hash=sha256:")[1][:64]
+    (checkout / "lock.txt").write_text(changed.replace(digest, digest[::-1]))
+    status, said = kills_setup.lab(checkout, installer)
+    assert status == 1 and "did not finish" in said and "hash" in said.lower()
+    (checkout / "lock.txt").write_text(lock)
+    status, said = kills_setup.lab(checkout, installer)
+    assert status == 0 and "opened 1.0 1.0 True" in said and "nstalling" not in said
+
+
+@pytest.mark.parametrize(("said", "choice", "comes"), [
+    ("uv 0.13.9 (x86_64)", "", "uv"), ("uv 0.5.0", "", "uv"), ("uv 0.4.30", "", None), ("cargo 1.9", "", None),
+    ("uv 0.13.9", "pip", None), ("uv 0.13.9", "uv", "uv"), ("uv 0.4.30", "uv", "there is none of version 0.5"),
+    ("uv 0.13.9", "conda", "may be pip or uv, got 'conda'")])
+@pytest.mark.skipif(os.name == "nt", reason="no such scripts there")
+def test_uv_is_taken_where_it_is_new_enough_and_nothing_else_is_chosen(tmp_path, said, choice, comes):
+    program = tmp_path / "uv"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    variables = {"PATH": str(tmp_path), "XORLAB_INSTALLER": choice}
+    if comes in (None, "uv"):
+        assert installing.uv_for(variables) == (comes and str(program))
+    else:
+        with pytest.raises(installing.Refused, match=re.escape(comes)):
+            installing.uv_for(variables)
+
+
+def test_where_uv_fails_pip_tries(lab, calls, monkeypatch, capsys):
+    monkeypatch.setattr(installing, "uv_for", lambda variables: "/bin/uv")
+    working = installing.Venv.run
+    monkeypatch.setattr(installing.Venv, "run", lambda venv, python, module, *arguments: (
+        calls.append([module]) or 2 if module == "/bin/uv" else working(venv, python, module, *arguments)))
+    lab.set_up(None)
+    assert [call[0] for call in calls] == ["venv", "pip", "/bin/uv", "pip", "/bin/uv", "pip"]
+    assert capsys.readouterr().out.count("pip tries") == 2
+
+
+def test_an_index_answers_or_not_and_a_name_that_nobody_looks_up_costs_seconds(monkeypatch):
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert installing.answers(f"http://127.0.0.1:{server.server_port}/")
+    assert not installing.answers(f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(installing, "ANSWERS", 0.1)
+    monkeypatch.setattr(installing.urllib.request, "urlopen", lambda *_, **__: time.sleep(30))
+    assert not installing.answers("http://slow.example/")

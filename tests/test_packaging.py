@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from tools import lock
+from xorlab.installing import read_lock
+
 ROOT = Path(__file__).resolve().parent.parent
+LOCK = read_lock((ROOT / "lock.txt").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -80,6 +86,55 @@ def test_every_pin_installs_on_the_first_release_of_each_python():
             assert [first for first in firsts if first not in takes] == [], f"{name} {version} wants Python {takes}"
             checked += 1
     assert checked > 100
+
+
+def test_the_constraints_are_those_of_the_lock():
+    """After a change of either: python -m tools.lock."""
+    assert (ROOT / "constraints.txt").read_text() == lock.constraints_text((ROOT / "lock.txt").read_text())
+
+
+def test_everything_in_the_lock_has_digests_but_torch_and_it_names_no_place():
+    assert list(LOCK) == list(lock.SECTIONS) and list(LOCK["torch"]) == ["torch"]
+    for section in LOCK.values():
+        for name, lines in section.items():
+            first, *digests = lines.splitlines()
+            assert re.fullmatch(r"[\w.-]+==[\w.]+( ; [^\\]+)?( \\)?", first), first
+            assert bool(digests) == (name != "torch"), name
+            assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in digests), name
+    names = [name for section in LOCK.values() for name in section]
+    assert len(names) == len(set(names)) and "://" not in (ROOT / "lock.txt").read_text()
+
+
+def test_each_section_of_the_lock_holds_what_it_is_for():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    first = set(map(canonical, settings["tool"]["xorlab"]["first"]))
+    students = {canonical(lock.name_of(line)) for line in PROJECT["dependencies"]}
+    checks = {canonical(lock.name_of(line)) for line in PROJECT["optional-dependencies"]["test"]}
+    build = {canonical(lock.name_of(line)) for line in settings["build-system"]["requires"]}
+    assert first < students and first | build <= {*LOCK["first"], "torch"}
+    assert students <= {*LOCK["first"], *LOCK["rest"], "torch"}
+    assert checks <= {*LOCK["first"], *LOCK["rest"], *LOCK["test"]}
+    assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in LOCK["cuda"])
+
+
+def test_no_marker_of_the_lock_leaves_out_what_an_installed_package_asks_for_here():
+    """The lock is installed without asking what packages need: so it must name all that they say they need."""
+    entries = {name: lines for section in LOCK.values() for name, lines in section.items()}
+    for name, lines in entries.items():
+        try:
+            here = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if here.version.split("+")[0] != re.split("[ ;]", lines)[0].split("==")[1] or name in {*LOCK["cuda"], "torch"}:
+            continue
+        for wanted in map(Requirement, here.requires or []):
+            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                named = entries.get(canonical(wanted.name))
+                assert named, f"{name} asks for {wanted}, and the lock does not name it"
+                marker = re.search(r" ; ([^\\]+)", named.splitlines()[0])
+                assert not marker or Marker(marker.group(1)).evaluate(), f"{name} asks for {wanted}: {marker}"
+                version = named.split()[0].split("==")[1]
+                assert wanted.specifier.contains(version, prereleases=True), f"{name} asks for {wanted}, not {version}"
 
 
 def test_every_dependency_says_what_needs_it():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import lab
 from tools import chromium
+from xorlab import installing
 from xorlab.files import replacing
 from xorlab.streams import ended
 
@@ -46,6 +47,8 @@ SKIPS: dict[str, Callable[[], bool]] = {
     "it has no package for this system": lacks("tflite_micro"),
     "the page shows TFLite Micro too": lacks("tflite_micro"),
     "no C compiler here": lacks("ziglang"),
+    "no uv here": lambda: installing.uv_for({"PATH": os.environ.get("PATH", "")}) is None,
+    "elsewhere pip's torch is for the CPU": lambda: not sys.platform.startswith("linux"),
     "no emulator here": lacks("unicorn"),
     "Playwright brings the Node that runs the playground's JavaScript": lacks("playwright"),
     "no TOSA reference model here; python3 lab.py test --with tosa installs it and runs this":

@@ -1,16 +1,17 @@
 """XOR Lab: one small problem, all the way from four points to a microcontroller.
 
 The lessons in `notebooks/` call these modules; each imports only modules before it in this list:
-streams, files, installed, processes, news, arguments, tables, look, editions, data, tflite_format, tflite_file,
-tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware, optimizers, population, races,
-qat, training, zoo, export, photos, predictors, transfer, compare, cifar, conformance, trials, fewbits, plots, report,
-exercises, playground, widgets, environment, doctor, cli.
-Importing `xorlab` itself loads none of them, so it costs milliseconds.
+streams, files, installed, processes, arriving, installing, news, arguments, tables, look, editions, data,
+tflite_format, tflite_file, tflite_bytes, runtimes, sandbox, models, integer, ports, codegen, compiler, firmware,
+optimizers, population, races, qat, training, zoo, export, photos, predictors, transfer, compare, cifar, conformance,
+trials, fewbits, plots, report, exercises, playground, widgets, environment, doctor, cli.
+Importing `xorlab` itself loads none that needs more than Python, so it costs milliseconds.
 """
 import importlib.util
 import os
 import sys
 
+from xorlab import arriving
 from xorlab.streams import expect, quiet
 
 # ONNX Runtime reports to its maker and keeps a device id in the home folder, unless told not to before its import
@@ -46,3 +47,5 @@ if "tensorflow" in sys.modules and "triton" not in sys.modules:
     _go_without_triton()                    # too late to load it
 else:
     sys.meta_path.insert(0, _TritonFirst)
+
+sys.meta_path.insert(0, arriving.First)     # an import of what lab.py is still installing says so

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xorlab import arguments
+from xorlab import arguments, arriving
 from xorlab.files import checked_path, existing_file, own_folder
 from xorlab.streams import progress
 
@@ -31,6 +31,7 @@ def compile_c(sources, output, flags, label="compiling"):
     arguments.text("label", label)
     if not sources:
         raise ValueError("there must be at least one source to compile, got none")
+    arriving.ask("ziglang")
     if importlib.util.find_spec("ziglang") is None:
         raise ImportError("the C compiler is missing; install it with: pip install ziglang")
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *map(str, sources), "-o", str(output)]

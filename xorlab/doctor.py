@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xorlab import files, installed
+from xorlab import arriving, files, installed, installing
 from xorlab.environment import has_avx2, processor_warning
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
@@ -62,15 +62,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Place:
-    """Where to look: the checkout, its environment, the folder for what is private to it; names of lab.py's records.
+    """Where to look: the checkout, its environment, and the folder for what is private to it.
 
-    record, files : what the environment was made for, and what pip left in it.  online : ask the package index, too.
+    online : ask the package index, too.
     """
     here: Path
     venv: Path
     private: Path
-    record: str
-    files: str
     online: bool = False
     cache: dict = field(default_factory=dict, compare=False)
 
@@ -189,6 +187,9 @@ def _port(place):
 
 def _venv(place):
     """Is everything there that was installed, and as it was?"""
+    if minutes := arriving.minutes_left(place.venv):
+        return Row(".venv", f"the first lessons can run; the rest arrives, about {minutes} min left", NOTE,
+                   "a cell that comes too early says so: run it again then")
     if _being_set_up(place.private / "setup.lock"):
         return Row(".venv", "another lab.py is setting it up at this moment", WRONG, "wait for it, and ask again")
     site = place.once(_site)
@@ -341,10 +342,10 @@ def _site(place):
     if not place.venv.is_dir():
         own = Path(sysconfig.get_path("purelib"))           # conda, a container: what this Python has
         return own if {"torch", "jupyterlab"} <= set(installed.packages(own)) else None
-    record = _json(place.venv / place.record)
+    record = _json(place.venv / installing.RECORD)
     if not (place.venv / "pyvenv.cfg").is_file() or not record:
         return "it is not a finished installation"
-    if record.get("place") not in (None, os.fsencode(str(place.here)).decode("utf-8", "surrogateescape")):
+    if record.get("place") not in (None, installing.place(place.here)):
         return "this folder was moved or copied since it was made"
     try:
         told = subprocess.run([place.python, "-I", "-S", "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
@@ -362,7 +363,7 @@ def _problems(place):
     site, here = place.once(_site), place.here
     missing = {one.name: f"is missing ({one.use})" for one in requirements(here)
                if one.applies and one.name not in installed.packages(site)}
-    known = _json(place.venv / place.files)
+    known = _json(place.venv / installing.FILES)
     if "xorlab" not in installed.packages(site):
         missing["xorlab"] = "is missing"
     if known and all(isinstance(stamps, dict) for stamps in known.values()):

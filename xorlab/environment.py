@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from xorlab import arriving
+
 LAB = Path(__file__).resolve().parent.parent / "lab.py"         # not there where a wheel was installed
 
 
@@ -14,13 +16,17 @@ class Check:
     """What an installation lacks.
 
     missing : requirements that are not met, e.g. ("onnx2tf",).  warning : a sentence about the processor, or "".
+    arriving : a sentence about packages that lab.py is still installing, or "".
     """
     missing: tuple
     warning: str
+    arriving: str = ""
 
     def __str__(self):
         if self.missing:
             packages = f"Missing: {', '.join(self.missing)}. {_remedy(self.missing)}"
+        elif self.arriving:
+            packages = self.arriving
         else:
             packages = "Every package that the lessons need is here."
         return "\n".join(filter(None, [packages, self.warning]))
@@ -34,7 +40,10 @@ def check():
         required = metadata.requires("xorlab") or []
     except metadata.PackageNotFoundError:
         required = ["xorlab"]
-    return Check(tuple(filter(None, map(_unmet, required))), processor_warning())
+    missing, minutes = tuple(filter(None, map(_unmet, required))), arriving.minutes_left()
+    coming = [name for name in missing if " " not in name] if minutes is not None else []
+    return Check(tuple(name for name in missing if name not in coming), processor_warning(),
+                 arriving.words(", ".join(coming), minutes) if coming else "")
 
 
 def _remedy(missing):

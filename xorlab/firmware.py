@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xorlab import arguments, codegen, data, files, ports
+from xorlab import arguments, arriving, codegen, data, files, ports
 from xorlab.compiler import compile_c
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.integer.chain import chain_of
@@ -581,6 +581,7 @@ def _link_flags(folder):
 def _check_target(target):
     arguments.one_of("target", target, TARGETS)
     for package in ("unicorn", "capstone", "elftools"):
+        arriving.ask(package)
         if importlib.util.find_spec(package) is None:
             raise ImportError("the emulator is missing; install it with: pip install unicorn capstone pyelftools")
 

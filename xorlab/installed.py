@@ -34,10 +34,10 @@ def site_packages(venv: Path) -> Path:
 def pins(constraints: Path) -> dict[str, str]:
     """Return {package: its line} of a list of `name==version` lines.  Raises OSError; ValueError if it is no text."""
     lines = [line.partition("#")[0].strip() for line in constraints.read_text(encoding="utf-8").splitlines()]
-    return {_normal(line.partition("==")[0]): line for line in lines if "==" in line}
+    return {normal(line.partition("==")[0]): line for line in lines if "==" in line}
 
 
-def _normal(name):
+def normal(name):
     """Return a package's name as names are compared: `Jinja2` and `jinja2` are one.  Source: PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -47,7 +47,7 @@ def packages(site: Path) -> dict[str, list[str]]:
     found = {}
     for folder in sorted(os.listdir(site)) if site.is_dir() else []:
         if folder.endswith(INFO):
-            found.setdefault(_normal(folder.split("-")[0]), []).append(folder)
+            found.setdefault(normal(folder.split("-")[0]), []).append(folder)
     return found
 
 
@@ -73,7 +73,7 @@ def changes(site: Path, known: dict[str, dict]) -> tuple[dict[str, str], dict[st
     """
     found, wrong, now = packages(site), {}, known
     for folder, stamps in known.items():
-        name = _normal(folder.split("-")[0])
+        name = normal(folder.split("-")[0])
         here = found.get(name, [])
         newer_pip = name == "pip" and len(here) == 1 and here != [folder]      # welcome: no lesson needs another
         differing = _differing(os.path.join(site, ""), stamps) if here == [folder] else set()

@@ -12,15 +12,26 @@ from xorlab.files import take_lock
 # The other end of its standard input is its parent's, and the kernel closes that when the parent ends, however it ends.
 # The group is its own: what it has started ends with it.
 ENDS_WITH_PARENT = """
-import importlib.util, os, runpy, signal, sys, threading
+import importlib.util, os, runpy, signal, subprocess, sys, threading
+program = None
 def end_with_parent():
     while os.read(0, 1):
         pass
     if hasattr(os, "getpgrp"):
         os.kill(0, signal.SIGKILL)
+    if program:
+        program.kill()
     os._exit(1)
 threading.Thread(target=end_with_parent, daemon=True).start()
 module, sys.argv = sys.argv[1], sys.argv[1:]
+if os.path.isabs(module):
+    program = subprocess.Popen(sys.argv, stdin=subprocess.DEVNULL)
+    while program.returncode is None:
+        try:
+            program.wait()
+        except KeyboardInterrupt:
+            pass
+    sys.exit(program.returncode)
 if importlib.util.find_spec(module) is None:
     sys.exit("This Python has no module " + module)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -28,15 +39,17 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 _held = []      # descriptors that this process holds locks by
 
 
-def run_to_its_end(python: str, module: str, arguments, folder: Path, variables: dict[str, str]) -> int:
+def run_to_its_end(python: str, module: str, arguments, folder: Path, variables: dict[str, str], output=None) -> int:
     """Run a module of a Python in a folder and return its exit status; it ends with this process, whatever ends that.
 
+    module : its name, or the absolute path of a program that needs no Python.
+    output : a file for all that it prints, or None for where this process prints.
     Ctrl-C goes on to it, once, so that it can end in its own order; then KeyboardInterrupt is raised here.
     Where a child can inherit a lock (not on Windows) it holds those of `alone` too, as long as it lives.
     """
     its_own = {} if os.name == "nt" else {"pass_fds": _held, "process_group": 0}
     process = subprocess.Popen([python, "-c", ENDS_WITH_PARENT, module, *arguments], cwd=folder, env=variables,
-                               stdin=subprocess.PIPE, **its_own)
+                               stdin=subprocess.PIPE, stdout=output, stderr=output, **its_own)
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -47,6 +47,7 @@ INNER = {
     "plots.nets": "tried as plots", "plots.paper": "tried as plots", "plots.rulers": "tried as plots",
     "plots.squares": "tried as plots",
     "installed": "what lab.py asks of its own .venv, in tests/test_lab.py", "processes": "lab.py's turns and children",
+    "installing": "lab.py's set-up, in tests/test_lab.py", "arriving": "what is on its way, in tests/test_arriving.py",
     "arguments": "what the others check their arguments with",
     "fixed_point": "a name of version 0.1", "rules": "a name of version 0.1",
     "tflite_format": "how a .tflite file lies in memory; damaged files try it",

@@ -1,4 +1,4 @@
-"""kill -9 of lab.py at moments of a set-up: a small checkout, a real environment, a real pip, no network.
+"""kill -9 of lab.py at moments of a set-up: a small checkout, a real environment, a real pip or uv, no network.
 
 Only lab.py's own process is killed, as a student's task manager would. Then nothing may go on writing, and the same
 command, given again, must end with everything in its place: each file of each package, each lesson, and what the
@@ -7,7 +7,9 @@ student had written.
 import atexit
 import base64
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +37,7 @@ backend-path = ["."]
 [project]
 name = "xorlab"
 version = "0.1.0"
-dependencies = ["red", "green", "jupyterlab"]
+dependencies = ["red", "green", "jupyterlab", "blue"]
 [project.optional-dependencies]
 test = []
 """
@@ -46,8 +48,24 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     shutil.copy("wheels/" + name, folder)
     return name
 """
-CONSTRAINTS = {"green": "1.0", "jupyterlab": "1.0", "red": "1.0"}
-OPENED = "import green, red\nprint('opened', red.version, green.version)\n"
+CONSTRAINTS = {"green": "1.0", "jupyterlab": "1.0", "red": "1.0", "blue": "1.0"}
+LATER = ("blue",)       # packages that arrive while JupyterLab is open
+# What is in the place of JupyterLab: it ends when everything is there, or when its lab.py was killed.
+OPENED = """\
+import os, sys, time
+from importlib import metadata
+import green, red
+now = {d.name: d.version for d in metadata.distributions()}
+print('opened', red.version, green.version, 'blue' in now, sorted(now.items()), flush=True)
+def parent():
+    try:
+        return 'lab.py' in open(f'/proc/{os.getppid()}/cmdline').read()
+    except OSError:
+        return os.getppid()
+before, record = parent(), os.path.join(sys.prefix, 'xorlab-setup.json')
+while '"rest": "' not in open(record).read() and parent() and parent() == before:
+    time.sleep(0.02)
+"""
 
 
 def trials() -> dict[str, Callable[[], str]]:
@@ -60,6 +78,9 @@ def trials() -> dict[str, Callable[[], str]]:
         "while pip writes the first package": lambda f: site(f, "green/*") or site(f, "red/*"),
         "between two packages": lambda f: site(f, "*een-1*/RECORD") or site(f, "red-1*/RECORD"),
         "when pip has written all": lambda f: site(f, "xorlab-*/RECORD"),
+        "between the record and the rest": lambda f: '"rest": null' in text(f / ".venv" / "xorlab-setup.json"),
+        "while the rest is written": lambda f: site(f, "blue/module_10.py") and not site(f, "blue-1*/RECORD"),
+        "when the rest is written": lambda f: site(f, "blue-1*/RECORD"),
         "when what pip wrote is listed": lambda f: (f / ".venv" / "xorlab-files.json").exists(),
     }
     later = {
@@ -115,18 +136,19 @@ def prepared():
     return folder, seconds, problem
 
 
-def begun(folder):
+def begun(folder, installer="pip"):
     """Start lab.py in a checkout, its output in the file `log`, with the wheels there as its only index."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
-    variables.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=(folder / "wheels").as_uri())
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "PYTHON"))}
+    variables.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=(folder / "wheels").as_uri(), XORLAB_INSTALLER=installer,
+                     UV_CONFIG_FILE=str(folder / "uv.toml"))
     log = (folder / "log").open("w")
     return subprocess.Popen([sys.executable, "lab.py", "--no-browser"], cwd=folder, env=variables, stdout=log,
                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 
-def lab(folder):
+def lab(folder, installer="pip"):
     """Run lab.py to its end; return its exit status and what it said."""
-    with begun(folder) as process:
+    with begun(folder, installer) as process:
         try:
             process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -168,7 +190,7 @@ def nothing_goes_on(folder):
 def whole(folder, done, quiet=False):
     """Return what is not in its place in a checkout where lab.py ended; quiet: it had nothing to do."""
     status, said = done
-    red = dict(line.strip().split("==") for line in text(folder / "constraints.txt").splitlines())["red"]
+    red = re.search(r"^red==(\S+)", text(folder / "lock.txt"), re.M).group(1)
     if status != 0 or f"opened {red} 1.0" not in said:
         return f"lab.py ended with {status}, and said: {said.strip()[-300:]!r}"
     if quiet and "nstalling" in said + text(folder / "log"):
@@ -183,12 +205,13 @@ def whole(folder, done, quiet=False):
             return f"lesson {number:02} is not in work/"
     if text(folder / "work" / "00-lesson.ipynb") != MINE:
         return "what the student wrote is lost"
-    left = [*folder.glob(".venv/.xorlab-*"), *packages(folder).glob("~*"), *folder.glob(".lab/pip-cache")]
+    left = [*folder.glob(".venv/.xorlab-*"), *packages(folder).glob("~*"), *folder.glob(".lab/pip-cache"),
+            *folder.glob(".venv/xorlab-arriving*")]
     return f"{left[0].name} was left" if left else ""
 
 
 def checkout(folder):
-    """Make a checkout with lab.py, what it needs of the package, lessons, and wheels of three small packages."""
+    """Make a checkout with lab.py, what it needs of the package, lessons, and wheels of four small packages."""
     (folder / "wheels").mkdir(parents=True)
     (folder / "notebooks").mkdir()
     shutil.copy(ROOT / "lab.py", folder)
@@ -198,20 +221,31 @@ def checkout(folder):
     (folder / "pyproject.toml").write_text(PYPROJECT)
     (folder / "backend.py").write_text(BACKEND)
     (folder / "constraints-tosa.txt").write_text("")
-    constrain(folder, CONSTRAINTS)
+    wheels = json.dumps(str(folder / "wheels"), ensure_ascii=False)         # a text of JSON is one of TOML
+    (folder / "uv.toml").write_text(f"no-index = true\nfind-links = [{wheels}]\n", encoding="utf-8")
     for number in range(LESSONS):
         (folder / "notebooks" / f"{number:02}-lesson.ipynb").write_text(LESSON)
     for name, version in (*CONSTRAINTS.items(), ("red", "2.0")):
         write_wheel(folder, name, version, files_of(name, version))
     write_wheel(folder, "xorlab", "0.1.0", {"xorlab.pth": os.fsencode(folder) + b"\n"}, CONSTRAINTS)
+    constrain(folder, CONSTRAINTS)
 
 
 LESSON = '{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "A lesson"}], "metadata": {}}'
 
 
 def constrain(folder, versions):
-    lines = "".join(f"{name}=={version}\n" for name, version in versions.items())
-    (folder / "constraints.txt").write_text(lines)
+    """Write the lock for these versions, with the digests of their wheels."""
+    sections = {"first": "", "rest": ""}
+    for name, version in versions.items():
+        digest = hashlib.sha256(wheel_of(folder, name, version).read_bytes()).hexdigest()
+        sections["rest" if name in LATER else "first"] += f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
+    text = "".join(f"## {name}: packages\n{lines}" for name, lines in sections.items())
+    (folder / "lock.txt").write_text(text)
+
+
+def wheel_of(folder, name, version):
+    return folder / "wheels" / f"{name}-{version}-py3-none-any.whl"
 
 
 def files_of(name, version):
@@ -232,7 +266,7 @@ def write_wheel(folder, name, version, content, requires=()):
     digests = {path: base64.urlsafe_b64encode(hashlib.sha256(of).digest()).rstrip(b"=").decode()
                for path, of in content.items()}
     rows = [f"{path},sha256={digests[path]},{len(of)}" for path, of in content.items()] + [f"{info}/RECORD,,"]
-    with zipfile.ZipFile(folder / "wheels" / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(wheel_of(folder, name, version), "w") as wheel:
         for path, of in content.items():
             wheel.writestr(path, of)
         wheel.writestr(f"{info}/RECORD", "\n".join(rows) + "\n")
@@ -274,7 +308,7 @@ def waiting(folder):
 
 
 def unfinished(folder):
-    return '"packages": null' in text(folder / ".venv" / "xorlab-setup.json")
+    return '"first": null' in text(folder / ".venv" / "xorlab-setup.json")
 
 
 def packages(folder):

@@ -21,7 +21,7 @@ from PIL import Image
 
 import lab
 from tools.trust import damaging
-from xorlab import files, models, predictors, runtimes, tflite_bytes, tflite_file
+from xorlab import files, installing, models, predictors, runtimes, tflite_bytes, tflite_file
 from xorlab.integer import IntegerGraph, IntegerMLP
 from xorlab.models import REFERENCES, reference_file, reference_names
 from xorlab.report.examples import example
@@ -438,7 +438,7 @@ def _copies(path):
             (folder / name).write_bytes(path.read_bytes())
     editions.lay_out(sound, folder)
     if path.is_file():                      # of a folder lab.py tells what the system says
-        lab.read_json(path)
+        installing.read_json(path)
     editions.lay(path, path.with_name("out"))
 
 
