@@ -22,7 +22,7 @@ from tools import checks, refresh
 TESTS = sorted(Path(__file__).parent.glob("*.py"))
 LESSONS = lab.lessons()
 HOOKS = {"addoption", "configure", "collection_finish", "xdist_node_collection_finished", "runtest_setup",
-         "runtest_call", "runtest_makereport", "make_collect_report"}
+         "collection_modifyitems", "terminal_summary", "runtest_call", "runtest_makereport", "make_collect_report"}
 TAGS = re.compile(r"task|check|compare|answer|measured|output-only|code-only|output-slide|layout-(title|claim|code|"
                   r"question|answer|recap)")
 SWALLOW = {"AssertionError", "Exception", "BaseException"}
@@ -89,7 +89,8 @@ def test_lab_py_runs_all_of_pytest_and_adds_nothing_but_workers(monkeypatch):
     monkeypatch.setattr(lab, "run", lambda command, variables: runs.append((command, variables)) or 0)
     assert lab.main(["test"]) == lab.main(["test", "-x"]) == 0
     (command, variables), (longer, _) = runs
-    assert command[:4] + command[5:] == ["python-of-venv", "-m", "pytest", "-n", "--dist", "loadfile"]
+    assert command[:4] + command[5:] == ["python-of-venv", "-m", "pytest", "-n", "--dist", "loadfile",
+                                          "--no-loadscope-reorder"]
     assert 1 <= int(command[4]) <= 4 and longer == [*command, "-x"]
     assert {name for name in set(variables) - set(os.environ) if "PYTEST" in name} == set()
 
@@ -154,9 +155,34 @@ def test_a_run_of_everything_needs_every_check(conftest, pytestconfig, arguments
         run_of(conftest, arguments, all_ids(), **{**options, "nbval_lax": True})
 
 
-@pytest.mark.parametrize("argument", ["tests", "-k=integer", "--deselect=x", "--lf", "--collect-only"])
+@pytest.mark.parametrize("argument", ["tests", "-k=integer", "--deselect=x", "--lf", "--collect-only", "--quick"])
 def test_a_person_may_ask_for_a_part(conftest, argument):
     assert run_of(conftest, [argument]) is False
+
+
+def test_a_quick_run_has_the_files_that_take_least(monkeypatch):
+    monkeypatch.setattr(checks, "QUICK", 10)
+    assert checks.quick({"tests/a": 4.5, "tests/b": 5.5, "tests/c": 0.1, "tests/d": 5.4, "notebooks/e": 0}) == [
+        "tests/c", "tests/a", "tests/d"]
+
+
+def test_seconds_are_of_files_that_there_are():
+    assert [name for name in checks.seconds() if not (lab.HERE / name).is_file()] == []
+    assert len(checks.quick(checks.seconds())) > 20
+
+
+def test_seconds_are_noted_beside_those_of_other_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "TIMES", tmp_path / "seconds.json")
+    checks.TIMES.write_text('{"tests/test_gone.py": 1, "tests/test_data.py": 2, "tests/test_guards.py": 3}')
+    checks.note({"tests/test_data.py": 4})
+    assert checks.seconds() == {"tests/test_data.py": 4, "tests/test_guards.py": 3}
+
+
+def test_files_that_take_longest_come_first_and_new_ones_before_them(conftest, monkeypatch):
+    monkeypatch.setattr(checks, "seconds", lambda: {"a": 1, "b": 5})
+    items = [SimpleNamespace(nodeid=name) for name in ("a::1", "a::2", "b::1", "new::1", "b::2")]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.nodeid for item in items] == ["new::1", "b::1", "b::2", "a::1", "a::2"]
 
 
 def test_under_xdist_the_ids_are_looked_at_where_they_come_together(conftest, pytestconfig):
