@@ -6,10 +6,10 @@ all else as an untouched lesson has it.
 import contextlib
 import functools
 import hashlib
-import io
 import pickle
 import random
 import sys
+import types
 
 MISSING = object()
 IPYTHONS = {"In", "Out"}
@@ -17,13 +17,15 @@ IPYTHONS = {"In", "Out"}
 _answers = {}       # name: (what solved cells have made it, what the lesson had by that name)
 _guesses = {}       # of solved cells
 _before = {}        # what `end` puts back
+_alike = {}         # (name, type): has its value one digest each time?  A picture's axes have not
 
 
-def begin(space):
-    """Let a solved cell run in a namespace, with what earlier ones have set there and the lesson has not set since."""
-    again = digests(space)      # some have another one each time, such as a picture's axes
-    same = {name: digest for name, digest in digests(space).items() if again.get(name) == digest}
-    _before.update(names=dict(space), digests=same, draws=draws(), guesses=dict(guesses()))
+def begin(space, task):
+    """Let a solved cell run in a namespace, with what earlier ones have set there and the lesson has not set since.
+
+    task : is it the cell of a task?  Any other only calls `check`, which works on copies, or `predict`.
+    """
+    _before.update(names=dict(space), digests=digests(space) if task else {}, draws=draws(), guesses=dict(guesses()))
     for name, (value, had) in _answers.items():
         if space.get(name, MISSING) is had:
             space[name] = value
@@ -44,7 +46,7 @@ def end(space):
     guesses().update(_before["guesses"])
     for put_back, state in _before["draws"]:
         put_back(state)
-    after = digests(space)
+    after = digests({name: space[name] for name in _before["digests"]})
     print(*(name for name, digest in _before["digests"].items() if after.get(name) != digest))
 
 
@@ -55,21 +57,28 @@ def digests(space):
         if not name.startswith("_") and name not in IPYTHONS:
             with contextlib.suppress(Exception):        # a value may refuse in any way
                 found[name] = digest(value)
+                kind = name, type(value)
+                if kind not in _alike:
+                    _alike[kind] = digest(value) == found[name]
+                if not _alike[kind]:
+                    del found[name]
     return found
 
 
 def digest(value):
-    file = io.BytesIO()
-    Pickler(file).dump(value)
-    return hashlib.sha256(file.getbuffer()).digest()
+    found = hashlib.sha256()
+    Pickler(types.SimpleNamespace(write=found.update), pickle.HIGHEST_PROTOCOL).dump(value)     # makes no copy
+    return found.digest()
 
 
 class Pickler(pickle.Pickler):
-    """Leaves out what a cached_property has kept, and takes of a Keras model its weights, for its file has a date."""
+    """Leaves out what a cached_property has kept, and takes of Keras's objects their weights: files have dates."""
 
     def reducer_override(self, value):
         if hasattr(type(value), "get_weights"):
             return dict, ([("weights", value.get_weights())],)
+        if type(value).__module__.startswith("keras."):
+            return dict, ()
         cached = [name for kind in type(value).__mro__ for name, made in vars(kind).items()
                   if isinstance(made, functools.cached_property)]
         if not cached:

@@ -22,7 +22,7 @@ from tools import checks, likeness, refresh
 from xorlab import editions
 from xorlab.streams import ended
 
-ASIDE = "__import__('tools.aside').aside.{}(globals())"
+BEGIN, END = "__import__('tools.aside').aside.begin(globals(), {})", "__import__('tools.aside').aside.end(globals())"
 OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 
 
@@ -42,11 +42,11 @@ def beside(item):
     if editions.is_students(item.cell):
         seconds = item.config.option.nbval_cell_timeout
         found += wrong(as_handed_out(item.path)[item.cell.id], kernel, seconds)
-        said(kernel, ASIDE.format("begin"), seconds)
+        said(kernel, BEGIN.format(editions.is_task(item.cell)), seconds)
         try:
             yield
         finally:
-            changed = refresh.said(nbformat.from_dict({"outputs": said(kernel, ASIDE.format("end"), seconds)})).split()
+            changed = refresh.said(nbformat.from_dict({"outputs": said(kernel, END, seconds)})).split()
         found += [f"the solved cell changes {name}, which is the lesson's" for name in changed]
     else:
         yield
