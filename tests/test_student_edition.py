@@ -9,12 +9,13 @@ import sys
 from xml.etree import ElementTree
 
 import made_lessons
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
 import lab
-from tools import refresh
+from tools import refresh, untouched
 from tools.untouched import differing, run_untouched, unasked
 from xorlab.exercises import check, predict
 from xorlab.exercises.registry import EXERCISES
@@ -117,6 +118,13 @@ def test_each_thing_that_an_untouched_or_a_solved_cell_shows_otherwise_is_seen(f
 def test_nothing_else_is_said_of_a_broken_lesson(failures):
     assert failures["broken"][0] == "" and all(failures["broken"][1:])
     assert len(failures["broken"]) == 1 + len(BROKEN)
+
+
+def test_what_cannot_be_put_aside_is_no_silence(monkeypatch):
+    error = nbformat.v4.new_output("error", ename="ModuleNotFoundError", evalue="No module named 'tools'")
+    monkeypatch.setattr(untouched, "said", lambda *_: [error])
+    with pytest.raises(RuntimeError, match="aside.py stopped with ModuleNotFoundError: No module named 'tools'"):
+        untouched.aside(None, untouched.END, 1)
 
 
 def test_whatever_an_untouched_lesson_shows_otherwise_is_seen(tmp_path):

@@ -42,11 +42,11 @@ def beside(item):
     if editions.is_students(item.cell):
         seconds = item.config.option.nbval_cell_timeout
         found += wrong(as_handed_out(item.path)[item.cell.id], kernel, seconds)
-        said(kernel, BEGIN.format(editions.is_task(item.cell)), seconds)
+        aside(kernel, BEGIN.format(editions.is_task(item.cell)), seconds)
         try:
             yield
         finally:
-            changed = refresh.said(nbformat.from_dict({"outputs": said(kernel, END, seconds)})).split()
+            changed = aside(kernel, END, seconds)
         found += [f"the solved cell changes {name}, which is the lesson's" for name in changed]
     else:
         yield
@@ -59,6 +59,14 @@ def wrong(cell, kernel, seconds):
     """Run a student's cell as it is handed out; return what it shows otherwise than promised."""
     ran = cell_with(cell, said(kernel, "".join(cell["source"]), seconds))
     return refresh.loud("untouched", ran) + unasked([ran])
+
+
+def aside(kernel, code, seconds):
+    """Run code of ours in a kernel; return the words that it prints.  Raises RuntimeError where it fails."""
+    ran = nbformat.from_dict({"outputs": said(kernel, code, seconds)})
+    if found := refresh.loud("tools/aside.py", ran):
+        raise RuntimeError(found[0])
+    return refresh.said(ran).split()
 
 
 def said(kernel, code, seconds):
