@@ -48,13 +48,11 @@ def pytest_configure(config):
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         folders = [ROOT / folder for folder in config.getini("testpaths")]
         config.args[:] = [str(folder) for folder in folders if folder.exists()]
-    if hasattr(config, "workerinput"):
-        return
-    if config.option.quick:
+    if config.option.quick:         # a worker of xdist is given the person's arguments, and chooses for itself
         if config.args_source is pytest.Config.ArgsSource.ARGS:
             raise pytest.UsageError("--quick chooses files by itself; leave out either --quick or what comes with it")
         config.args[:] = [str(ROOT / name) for name in checks.quick(checks.seconds())]
-    if config.option.note_seconds:
+    if config.option.note_seconds and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Seconds())
 
 

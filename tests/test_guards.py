@@ -166,9 +166,22 @@ def test_a_quick_run_has_the_files_that_take_least(monkeypatch):
         "tests/c", "tests/a", "tests/d"]
 
 
+@pytest.mark.parametrize("worker", [{}, {"workerinput": {}}])
+def test_a_quick_run_is_one_in_each_of_its_processes_and_takes_no_path(conftest, worker):
+    config = SimpleNamespace(option=SimpleNamespace(nbval_sanitize_with="", quick=True, note_seconds=False), stash={},
+                             args_source=pytest.Config.ArgsSource.TESTPATHS, args=["tests", "notebooks"], **worker,
+                             invocation_params=SimpleNamespace(args=["--quick"]))
+    conftest.pytest_configure(config)
+    assert config.args == [str(lab.HERE / name) for name in checks.quick(checks.seconds())]
+    assert config.stash[conftest.EVERYTHING] is False
+    config.args_source = pytest.Config.ArgsSource.ARGS
+    with pytest.raises(pytest.UsageError, match="--quick chooses files by itself"):
+        conftest.pytest_configure(config)
+
+
 def test_seconds_are_of_files_that_there_are():
     assert [name for name in checks.seconds() if not (lab.HERE / name).is_file()] == []
-    assert len(checks.quick(checks.seconds())) > 20
+    assert len(checks.quick(checks.seconds())) > 15
 
 
 def test_seconds_are_noted_beside_those_of_other_files(tmp_path, monkeypatch):

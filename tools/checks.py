@@ -22,7 +22,7 @@ from xorlab.streams import ended
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tests" / "checks.json"
 TIMES = ROOT / "tests" / "seconds.json"     # of files, as python3 lab.py test --note-seconds [FILE ...] notes them
-QUICK = 60          # seconds of tests, two cores' together, that --quick runs
+QUICK = 45          # seconds of tests, two cores' together, that --quick runs
 ABOUT = re.compile(r"~-?\d")
 NEEDS = {"--nbval": "nbval", "--nbval-current-env": "nbval_current_env"}
 SECONDS = 180       # at most, for a cell of a lesson
