@@ -5,6 +5,7 @@ They are here and not in tests/: pytest does not load tests/conftest.py when it 
 import os
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,7 +19,7 @@ for name, value in lab.CHECK_SETTINGS.items():
 os.environ.update(lab.private_settings())
 
 # An argument of the person at the terminal that asks for a part of the checks, and not for all.
-PART = re.compile(r"-[kmco]|--(deselect|ignore|last-failed|lf|stepwise|sw|co|collect-only|override-ini|pyargs)\b")
+PART = re.compile(r"-[kmco]|--(deselect|ignore|last-failed|lf|stepwise|sw|co|collect-only|override-ini|pyargs|quick)\b")
 
 
 WEAKER = ("these checks are weaker than their record, tests/checks.json, which python -m tools.checks writes where "
@@ -33,6 +34,9 @@ def pytest_addoption(parser):
                                      "IntegerGraph must refuse by an operator's name")
     parser.addoption("--tries", type=int, default=300,
                      help="damaged TFLite files that every reader is given (default: 300)")
+    parser.addoption("--quick", action="store_true", help="run only the files of tests that take least, in a minute or "
+                                                          "less; the last line says what is left out")
+    parser.addoption("--note-seconds", action="store_true", help="note how long each file takes, in tests/seconds.json")
     parser.addoption("--all", action="store_true", help="let nbgrader grade every lesson, not 02 alone")
 
 
@@ -44,6 +48,41 @@ def pytest_configure(config):
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         folders = [ROOT / folder for folder in config.getini("testpaths")]
         config.args[:] = [str(folder) for folder in folders if folder.exists()]
+    if config.option.quick:         # a worker of xdist is given the person's arguments, and chooses for itself
+        if config.args_source is pytest.Config.ArgsSource.ARGS:
+            raise pytest.UsageError("--quick chooses files by itself; leave out either --quick or what comes with it")
+        config.args[:] = [str(ROOT / name) for name in checks.quick(checks.seconds())]
+    if config.option.note_seconds and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Seconds())
+
+
+class Seconds:
+    """Notes how long each file takes."""
+
+    def __init__(self):
+        self.times = {}
+
+    def pytest_runtest_logreport(self, report):
+        name = report.nodeid.split("::")[0]
+        self.times[name] = self.times.get(name, 0) + report.duration
+
+    def pytest_sessionfinish(self, session):
+        checks.note({name: round(time, 1) for name, time in self.times.items()})
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.option.quick:
+        files = [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
+        left = sorted({*files} - {*checks.quick(checks.seconds())})
+        names = ", ".join(name.removeprefix("tests/test_").removesuffix(".py") for name in left)
+        terminalreporter.write_line(f"--quick left out every lesson and {len(left)} of {len(files)} files of tests: "
+                                    f"{names}. python3 lab.py test runs all.")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, and with new ones: at the end the last one would keep one core alone."""
+    times = checks.seconds()
+    items.sort(key=lambda item: -times.get(item.nodeid.split("::")[0], 1e9))
 
 
 def is_everything(config):
@@ -69,13 +108,25 @@ def stop_if_weakened(config, ids):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Compare the pictures of a solved task: nbval compares none, and an untouched lesson solves none."""
-    yield
-    if "task" in getattr(item, "cell", {}).get("metadata", {}).get("tags", []):
-        from tools import untouched
+def pytest_runtest_setup(item):
+    """Let a lesson's kernel, which starts here, compute as lessons promise their numbers."""
+    with mock.patch.dict(os.environ, checks.CPU_PATH if is_cell(item) else {}):
+        return (yield)
 
-        assert untouched.same_pictures(item.test_outputs, item.cell.outputs), "another picture than is stored"
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Check what nbval does not: a cell that students answer, untouched; pictures, and numbers after ~, in any."""
+    if not is_cell(item):
+        return (yield)
+    from tools import untouched  # here: it imports nbval, nbclient and Pillow
+
+    with untouched.beside(item):
+        return (yield)
+
+
+def is_cell(item):
+    return hasattr(item, "cell")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -99,25 +150,3 @@ def unskipped(report):
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} is not run, and SKIPS in tools/checks.py has no such reason: {reason!r}"
     return report
-
-
-def pytest_collect_file(file_path, parent):
-    """Set a lesson's untouched student's edition beside its cells, in one file: so one process runs both."""
-    return Untouched.from_parent(parent, path=file_path) if file_path in lab.lessons() else None
-
-
-class Untouched(pytest.File):
-    def collect(self):
-        yield UntouchedLesson.from_parent(self, name="untouched")
-
-
-class UntouchedLesson(pytest.Item):
-    """See tools/untouched.py."""
-
-    def runtest(self):
-        from tools import untouched  # here: it imports nbval, nbclient and Pillow
-
-        assert untouched.problems(self.path) == []
-
-    def reportinfo(self):
-        return self.path, None, f"{self.path.stem}, untouched"

@@ -7,9 +7,10 @@
     python3 lab.py lessons                        only copy new lessons into work/: where conda or Binder sets up
     python3 lab.py doctor [--online]              can the lessons run here, and what helps if not: a table to paste
                                      into a question; --online asks the package index too
-    python3 lab.py test [--with tosa] [pytest arguments]
-                                     every check; --with tosa also those against Arm's TOSA reference model, which
-                                     it installs into an environment of its own, .venv-tosa
+    python3 lab.py test [--quick] [--with tosa] [pytest arguments]
+                                     every check; --quick runs some, in a minute or less, and says what it leaves out;
+                                     --with tosa also runs those against Arm's TOSA reference model, which it installs
+                                     into an environment of its own, .venv-tosa
     python3 lab.py demo [arguments]               the whole road without a notebook
     python3 lab.py bench [name] [its options]     all benchmarks, or one
     python3 lab.py slides [NN ...]                lessons as slides in slides/, printed as PDF where there is a Chromium
@@ -189,8 +190,8 @@ def test(arguments, torch_index):
     tosa = {"XORLAB_TOSA_PYTHON": set_up_tosa()} if extra else {}       # tests/tosa.py looks for it there
     python = set_up_for_checks(torch_index)
     workers = str(min(4, os.cpu_count() or 1))
-    # loadfile keeps a notebook's cells in one kernel; a -n of the user's comes later and wins.
-    command = [python, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
+    # loadfile keeps a notebook's cells in one kernel, and conftest.py puts files in order; a -n of the user's wins.
+    command = [python, "-m", "pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     return run(command + arguments, dict(environment(python), **tosa))
 
 

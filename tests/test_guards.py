@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import pytest
 import tosa
 from IPython.core.inputtransformer2 import TransformerManager
@@ -18,12 +17,12 @@ from nbval import plugin as nbval
 
 import lab
 import xorlab
-from tools import checks, likeness, refresh, untouched
+from tools import checks, refresh
 
 TESTS = sorted(Path(__file__).parent.glob("*.py"))
 LESSONS = lab.lessons()
-HOOKS = {"addoption", "configure", "collect_file", "collection_finish", "xdist_node_collection_finished",
-         "runtest_call", "runtest_makereport", "make_collect_report"}
+HOOKS = {"addoption", "configure", "collection_finish", "xdist_node_collection_finished", "runtest_setup",
+         "collection_modifyitems", "terminal_summary", "runtest_call", "runtest_makereport", "make_collect_report"}
 TAGS = re.compile(r"task|check|compare|answer|measured|output-only|code-only|output-slide|layout-(title|claim|code|"
                   r"question|answer|recap)")
 SWALLOW = {"AssertionError", "Exception", "BaseException"}
@@ -90,7 +89,8 @@ def test_lab_py_runs_all_of_pytest_and_adds_nothing_but_workers(monkeypatch):
     monkeypatch.setattr(lab, "run", lambda command, variables: runs.append((command, variables)) or 0)
     assert lab.main(["test"]) == lab.main(["test", "-x"]) == 0
     (command, variables), (longer, _) = runs
-    assert command[:4] + command[5:] == ["python-of-venv", "-m", "pytest", "-n", "--dist", "loadfile"]
+    assert command[:4] + command[5:] == ["python-of-venv", "-m", "pytest", "-n", "--dist", "loadfile",
+                                          "--no-loadscope-reorder"]
     assert 1 <= int(command[4]) <= 4 and longer == [*command, "-x"]
     assert {name for name in set(variables) - set(os.environ) if "PYTEST" in name} == set()
 
@@ -140,8 +140,7 @@ def all_ids():
     record = checks.read()
     return [f"{folder}/{name}::{number}" for folder, key, count in (("tests", "tests", "collected"),
                                                                     ("notebooks", "lessons", "cells"))
-            for name, counts in record[key].items() for number in range(counts[count])
-            ] + [f"notebooks/{name}::untouched" for name in record["lessons"]]
+            for name, counts in record[key].items() for number in range(counts[count])]
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n2", "-q", "-x"], ["--models=3"]])
@@ -150,50 +149,59 @@ def test_a_run_of_everything_needs_every_check(conftest, pytestconfig, arguments
     assert run_of(conftest, arguments, all_ids(), **options) is True
     with pytest.raises(AssertionError, match="checks, not"):
         run_of(conftest, arguments, all_ids()[1:], **options)
-    with pytest.raises(AssertionError, match="13-your-own-model.ipynb is not run untouched"):
-        run_of(conftest, arguments, [*all_ids()[:-1], "notebooks/13-your-own-model.ipynb::0"], **options)
+    with pytest.raises(AssertionError, match="13-your-own-model.ipynb has [0-9]+ checks, not"):
+        run_of(conftest, arguments, all_ids()[:-1], **options)
     with pytest.raises(AssertionError, match="--nbval-lax is set"):
         run_of(conftest, arguments, all_ids(), **{**options, "nbval_lax": True})
 
 
-@pytest.mark.parametrize("argument", ["tests", "-k=integer", "--deselect=x", "--lf", "--collect-only"])
+@pytest.mark.parametrize("argument", ["tests", "-k=integer", "--deselect=x", "--lf", "--collect-only", "--quick"])
 def test_a_person_may_ask_for_a_part(conftest, argument):
     assert run_of(conftest, [argument]) is False
+
+
+def test_a_quick_run_has_the_files_that_take_least(monkeypatch):
+    monkeypatch.setattr(checks, "QUICK", 10)
+    assert checks.quick({"tests/a": 4.5, "tests/b": 5.5, "tests/c": 0.1, "tests/d": 5.4, "notebooks/e": 0}) == [
+        "tests/c", "tests/a", "tests/d"]
+
+
+@pytest.mark.parametrize("worker", [{}, {"workerinput": {}}])
+def test_a_quick_run_is_one_in_each_of_its_processes_and_takes_no_path(conftest, worker):
+    config = SimpleNamespace(option=SimpleNamespace(nbval_sanitize_with="", quick=True, note_seconds=False), stash={},
+                             args_source=pytest.Config.ArgsSource.TESTPATHS, args=["tests", "notebooks"], **worker,
+                             invocation_params=SimpleNamespace(args=["--quick"]))
+    conftest.pytest_configure(config)
+    assert config.args == [str(lab.HERE / name) for name in checks.quick(checks.seconds())]
+    assert config.stash[conftest.EVERYTHING] is False
+    config.args_source = pytest.Config.ArgsSource.ARGS
+    with pytest.raises(pytest.UsageError, match="--quick chooses files by itself"):
+        conftest.pytest_configure(config)
+
+
+def test_seconds_are_of_files_that_there_are():
+    assert [name for name in checks.seconds() if not (lab.HERE / name).is_file()] == []
+    assert len(checks.quick(checks.seconds())) > 15
+
+
+def test_seconds_are_noted_beside_those_of_other_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "TIMES", tmp_path / "seconds.json")
+    checks.TIMES.write_text('{"tests/test_gone.py": 1, "tests/test_data.py": 2, "tests/test_guards.py": 3}')
+    checks.note({"tests/test_data.py": 4})
+    assert checks.seconds() == {"tests/test_data.py": 4, "tests/test_guards.py": 3}
+
+
+def test_files_that_take_longest_come_first_and_new_ones_before_them(conftest, monkeypatch):
+    monkeypatch.setattr(checks, "seconds", lambda: {"a": 1, "b": 5})
+    items = [SimpleNamespace(nodeid=name) for name in ("a::1", "a::2", "b::1", "new::1", "b::2")]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.nodeid for item in items] == ["new::1", "b::1", "b::2", "a::1", "a::2"]
 
 
 def test_under_xdist_the_ids_are_looked_at_where_they_come_together(conftest, pytestconfig):
     config = SimpleNamespace(stash={conftest.EVERYTHING: True}, option=pytestconfig.option)
     with pytest.raises(pytest.exit.Exception, match="checks, not"):
         conftest.pytest_xdist_node_collection_finished(SimpleNamespace(config=config), all_ids()[1:])
-
-
-@pytest.mark.parametrize(("tags", "stored", "same"), [
-    (["task"], "", True), (["task"], "another", False), ([], "another", True),
-])
-def test_the_picture_of_a_solved_task_is_compared(conftest, monkeypatch, tags, stored, same):
-    monkeypatch.setattr(likeness, "alike", str.__eq__)
-    outputs, kept = ([{"data": {"image/png": picture}, "metadata": {}}] for picture in ("", stored))
-    outputs, kept = nbformat.from_dict(outputs), nbformat.from_dict(kept)
-    cell = nbformat.from_dict({"metadata": {"tags": tags}, "outputs": kept})
-    call = conftest.pytest_runtest_call(SimpleNamespace(cell=cell, test_outputs=outputs))
-    next(call)
-    with pytest.raises(StopIteration if same else AssertionError):
-        next(call)
-
-
-def test_an_untouched_lesson_that_shows_something_else_fails(conftest, monkeypatch):
-    path = LESSONS[0]
-    ran = nbformat.read(path, 4)
-    for made in ran.cells:
-        if {"check", "task", "compare"} & set(made.metadata.get("tags", [])):
-            made.outputs = [nbformat.v4.new_output("stream", text="not tried yet")]
-    monkeypatch.setattr(untouched, "run_untouched", lambda lesson, folder: ran)
-    check = SimpleNamespace(path=path)
-    conftest.UntouchedLesson.runtest(check)
-    last = next(made for made in reversed(ran.cells) if made.cell_type == "code" and "tags" not in made.metadata)
-    last.outputs = [nbformat.v4.new_output("stream", text="something else")]
-    with pytest.raises(AssertionError, match="something else"):
-        conftest.UntouchedLesson.runtest(check)
 
 
 def report(**parts):

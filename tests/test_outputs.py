@@ -151,4 +151,5 @@ def test_two_changes_of_a_run_set_nothing_twice():
         assert sum(bool(condition.folder) for condition in conditions) < 2
     assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS)
     assert not any(set(one) & set("- ") for one in outputs.RUNS), "lab.py trust outputs RUN-NN"
-    assert len(outputs.names()) == len(list(itertools.product((*outputs.RUNS, outputs.CHANGES), outputs.lab.lessons())))
+    assert len(outputs.names()) == len(list(itertools.product((*outputs.RUNS, "changes", "untouched"),
+                                                             outputs.lab.lessons())))

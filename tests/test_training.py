@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from xorlab import data, models, training
-from xorlab.optimizers import OPTIMIZERS
+from xorlab.optimizers import OPTIMIZERS, Optimizer
 
 
 def numpy_gradient(x, y, w1, b1, w2, b2):
@@ -51,6 +51,24 @@ def test_momentum_is_the_heavy_ball_rule_with_nine_tenths():
 def test_every_optimizer_lowers_the_loss(name):
     history = training.fit(models.MLP(8, seed=1), *data.corners(), optimizer=name, lr=0.01, epochs=300)
     assert history.final_loss < history.losses[0]
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    *((name, {}) for name in OPTIMIZERS), ("adamw", {"weight_decay": 1.0}), ("adam", {"amsgrad": True}),
+    ("adam", {"maximize": True}), ("sgd", {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}),
+])
+def test_an_optimizer_steps_as_pytorchs_own_default_bit_for_bit(name, options):
+    optimizer = Optimizer(name, 0.01, **options)
+    kind, usual = OPTIMIZERS[name]
+    ours, theirs = (models.MLP((40, 7), "tanh", seed=2) for _ in range(2))
+    steppers = (optimizer.make(ours.parameters()), kind(theirs.parameters(), lr=0.01, **{**usual, **options}))
+    x = torch.from_numpy(data.grid(9)[:, :2]).float()
+    for _ in range(50):
+        for net, stepper in zip((ours, theirs), steppers, strict=True):
+            stepper.zero_grad()
+            ((net(x) - x[:, :1]) ** 2).mean().backward()
+            stepper.step()
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
 def test_seed_zero_is_stuck_on_the_plateau_and_seed_one_solves_xor():

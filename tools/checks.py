@@ -22,9 +22,12 @@ from xorlab.streams import ended
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tests" / "checks.json"
+TIMES = ROOT / "tests" / "seconds.json"     # of files, as python3 lab.py test --note-seconds [FILE ...] notes them
+QUICK = 45          # seconds of tests, two cores' together, that --quick runs
 ABOUT = re.compile(r"~-?\d")
 NEEDS = {"--nbval": "nbval", "--nbval-current-env": "nbval_current_env"}
 SECONDS = 180       # at most, for a cell of a lesson
+CPU_PATH = {"ATEN_CPU_CAPABILITY": "avx2"}      # of a lesson's kernel: there it promises its numbers
 
 
 def lacks(*modules: str) -> Callable[[], bool]:
@@ -91,20 +94,40 @@ def absent(ids: Iterable[str], record: dict) -> list[str]:
     """Return what a run of everything should have collected, by the record, and did not, of these ids."""
     ids = [identifier.replace("\\", "/") for identifier in ids]
     files = Counter(identifier.split("::")[0] for identifier in ids)
-    untouched = {identifier.split("::")[0] for identifier in ids if identifier.endswith("::untouched")}
-    lessons = [(f"notebooks/{name}", counts["cells"] + 1) for name, counts in record["lessons"].items()]
+    lessons = [(f"notebooks/{name}", counts["cells"]) for name, counts in record["lessons"].items()]
     # some are made for each runtime that there is
     tests = [(f"tests/{name}", 1 if lacks("tflite_micro")() else counts["collected"])
              for name, counts in record["tests"].items()]
     lessons += [(f"notebooks/{path.name}", 1) for path in lab.lessons() if path.name not in record["lessons"]]
-    found = [f"{name} has {files[name]} checks, not {least}" for name, least in [*lessons, *tests]
-             if files[name] < least]
-    return found + [f"{name} is not run untouched" for name, _ in lessons if name not in untouched]
+    return [f"{name} has {files[name]} checks, not {least}" for name, least in [*lessons, *tests]
+            if files[name] < least]
 
 
 def read() -> dict:
     """Return the record."""
     return json.loads(RECORD.read_text(encoding="utf-8"))
+
+
+def seconds() -> dict[str, float]:
+    """Return how long the tests of each file take, e.g. {"tests/test_data.py": 1.5}."""
+    return json.loads(TIMES.read_text(encoding="utf-8"))
+
+
+def quick(times: dict[str, float]) -> list[str]:
+    """Return the files of tests, no lessons, that take least and together at most QUICK seconds."""
+    chosen, left = [], QUICK
+    for name in sorted((name for name in times if name.startswith("tests/")), key=times.get):
+        left -= times[name]
+        if left >= 0:
+            chosen.append(name)
+    return chosen
+
+
+def note(times: dict[str, float]) -> None:
+    """Write how long the tests of some files take beside what is known of the others that there still are."""
+    known = {name: time for name, time in (seconds() | times).items() if (ROOT / name).exists()}
+    with replacing(TIMES) as made:
+        made.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def counted() -> dict:

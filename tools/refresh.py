@@ -130,14 +130,21 @@ def run(notebook, path, **settings):
     except CellExecutionError:
         pass        # its output says more, below
     for number, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                raise LessonFailed(f"cell {number} stopped with {output.ename}: {output.evalue}")
-            if output.output_type == "stream" and output.name == "stderr":
-                raise LessonFailed(f"cell {number} wrote to stderr: {output.text.strip()[:300]}")
+        if found := loud(f"cell {number}", cell):
+            raise LessonFailed(found[0])
         if cell.cell_type == "code":
             cell.outputs = coalesce_streams(cell.outputs)
     return notebook
+
+
+def loud(name, cell):
+    """Return a sentence, about a cell by this name, for each error and each text on stderr among its outputs."""
+    return [
+        f"{name} stopped with {output.ename}: {output.evalue}" if output.output_type == "error"
+        else f"{name} wrote to stderr: {output.text.strip()[:300]}"
+        for output in cell.get("outputs", [])
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
 
 
 def look_the_same(data, other):

@@ -105,6 +105,7 @@ RUNS = {
     ),
 }
 CHANGES = "changes"
+UNTOUCHED = "untouched"
 TOUCHED = {name for run in RUNS.values() for condition in run for name in condition.variables}
 
 
@@ -245,17 +246,28 @@ def changed(lessons: list[str]) -> Iterator[dict]:
             yield {"name": f"{CHANGES}-{lesson}", "problem": "; ".join(wrong), "variants": len(variants)}
 
 
+def unanswered(lessons: list[str]) -> Iterator[dict]:
+    """Run students' editions of lessons as nobody has answered them; yield a row for each."""
+    with placed(()) as place:
+        for lesson in lessons:
+            done = place.run(str(place.python), "-m", "tools.untouched", lesson)
+            wrong = done.stdout.splitlines()
+            if done.returncode and not wrong:
+                wrong = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            yield {"name": f"{UNTOUCHED}-{lesson}", "problem": "; ".join(wrong)[:400]}
+
+
 def names() -> list[str]:
     lessons = [path.name[:2] for path in lab.lessons()]
-    return [f"{run}-{lesson}" for run in (*RUNS, CHANGES) for lesson in lessons]
+    return [f"{run}-{lesson}" for run in (*RUNS, CHANGES, UNTOUCHED) for lesson in lessons]
 
 
 def run(chosen: list[str]) -> Iterator[dict]:
     """Run trials and yield their rows; a table of them is printed at the end."""
-    rows = []
+    rows, special = [], {CHANGES: changed, UNTOUCHED: unanswered}
     for name, group in itertools.groupby((trial.split("-") for trial in chosen), key=lambda parts: parts[0]):
         lessons = [lesson for _, lesson in group]
-        for row in changed(lessons) if name == CHANGES else tried(name, lessons):
+        for row in special[name](lessons) if name in special else tried(name, lessons):
             rows.append(row)
             yield row
     print(table(rows))
@@ -274,8 +286,10 @@ def figures(rows: list[dict]) -> str:
     again = [row for row in rows if "cells" in row]
     conditions = {name for row in again for name in row["changed"]}
     left_out = {name: reason for row in again for name, reason in row["left out"].items()}
+    alone = sum(row["name"].startswith(UNTOUCHED) for row in rows)
     said = (f"{len(again)} runs of lessons, {sum(row['cells'] for row in again):,} cells compared under "
-            f"{len(conditions)} conditions, and {sum(row.get('variants', 0) for row in rows)} changed lessons: "
+            f"{len(conditions)} conditions, {sum(row.get('variants', 0) for row in rows)} changed lessons, and {alone} "
+            "lessons without an answer: "
             f"{sum(bool(row['problem']) for row in rows)} problems.")
     return said + "".join(f" Left out: {name} ({reason})." for name, reason in left_out.items())
 
@@ -296,7 +310,8 @@ All of that holds on a computer that isn't set up like ours, too. A run goes thr
 Each change is first asked for in a lesson's kernel: one that isn't in force is a problem, and one that a computer can't
 have is left out by name. Some are what a computer does anyway, such as AVX2 where there is no AVX-512. If a lesson
 differs, it runs again with each change alone, to name the one to blame. The lessons also run with what a student would
-try (`tools/tinker.py`), and none of that ends in an error without a sentence of ours. Not tried: ARM, GPUs, and
-Windows or macOS, where the checks run without these changes."""
+try (`tools/tinker.py`), and none of that ends in an error without a sentence of ours. And each runs by itself as a
+student has it who answers nothing, where the checks run it once for both (`tools/untouched.py`). Not tried: ARM, GPUs,
+and Windows or macOS, where the checks run without these changes."""
 
 PART = Part("outputs", "The same outputs", PROMISE, names, run, figures)
