@@ -137,6 +137,11 @@ def test_no_marker_of_the_lock_leaves_out_what_an_installed_package_asks_for_her
                 assert wanted.specifier.contains(version, prereleases=True), f"{name} asks for {wanted}, not {version}"
 
 
+def test_nothing_builds_a_grammar_when_notebooks_are_read():
+    """jsonschema from 4.25 on asks for rfc3987-syntax: 2.5 seconds of work in each process that imports nbformat."""
+    assert not {"rfc3987-syntax", "lark"} & {canonical(line.split("==")[0]) for line in CONSTRAINTS}
+
+
 def test_every_dependency_says_what_needs_it():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     requirements = [line for line in lines if re.match(r'    "[\w.-]+.*",', line)]
