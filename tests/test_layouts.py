@@ -463,6 +463,8 @@ def test_a_crop_is_cut_in_pixels_of_the_page():
     assert made.size == (20, 10) and np.asarray(made).min() == 255
     with pytest.raises(layouts.Unclear, match="leaves a picture of 40 x 20"):
         layouts.cut(stored, 40, (35, 0, 10, 5), None)
+    with pytest.raises(layouts.Unclear, match="cuts out nothing"):
+        layouts.cut(stored, 40, (20, 5, 10, 0.1), None)
 
 
 def test_a_title_says_only_what_is_known_of_its_publication(monkeypatch, tmp_path):

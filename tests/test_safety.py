@@ -122,8 +122,8 @@ def test_what_loads_and_runs_nothing_is_left_as_it_is(words, it):
     assert harmless.check(html, "", "01 Small") is None     # and raises nothing
 
 
-@pytest.mark.parametrize("make", [deck_of, page_of])
-def test_wherever_a_lesson_says_it_it_becomes_no_page(make, tmp_path, it):
+@pytest.mark.parametrize(("make", "title"), [(deck_of, "01 Small"), (page_of, "01-small.ipynb")])
+def test_wherever_a_lesson_says_it_it_becomes_no_page(make, title, tmp_path, it):
     img, png = f'<img src="{it}">', PNG
     slide = {"slideshow": {"slide_type": "slide"}}
     state = playgrounds.states.preset("stuck")
@@ -141,7 +141,13 @@ def test_wherever_a_lesson_says_it_it_becomes_no_page(make, tmp_path, it):
         with pytest.raises(lab.Problem) as problem:
             make(lesson_of(tmp_path, cell))
         said = str(problem.value)           # by the check of pages, or already where the notebook is read
-        assert said.startswith(("01 Small: <", "01-small.ipynb: cell ")) and "\n" not in said
+        assert said.startswith((f"{title}: <", "01-small.ipynb: cell ")) and "\n" not in said
+
+
+def test_a_malformed_task_becomes_no_page_and_its_file_is_named(tmp_path):
+    task = new_code_cell("x### BEGIN SOLUTION", metadata={"tags": ["task"]})
+    with pytest.raises(lab.Problem, match="^01-small.ipynb: cell .* a marker stands alone on its line"):
+        page_of(lesson_of(tmp_path, task))
 
 
 @pytest.mark.parametrize("make", [deck_of, page_of])

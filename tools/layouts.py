@@ -298,6 +298,8 @@ def cut(png, width, crop, largest):
         left, top, wide, high = (round(scale * number) for number in crop)
         if min(left, top) < 0 or left + wide > picture.width or top + high > picture.height:
             raise Unclear(f"crop {crop} leaves a picture of {picture.width / scale:.0f} x {picture.height / scale:.0f}")
+        if min(wide, high) < 1:
+            raise Unclear(f"crop {crop} cuts out nothing")
         picture = picture.crop((left, top, left + wide, top + high))
     if largest and max(picture.size) > largest:
         shrunk = largest / max(picture.size)

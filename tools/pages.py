@@ -128,7 +128,7 @@ def render(exporter, notebook, shape, **facts):
     formulas = any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     html, empty = (exporter.from_notebook_node(one, resources=dict(facts, formulas=formulas, inline=INLINE))[0]
                    for one in (notebook, new_notebook()))
-    harmless.check(html, empty, facts["title"])
+    harmless.check(html, empty, facts["lesson"].path.name if "lesson" in facts else facts["title"])
     return re.sub(r'(href="\d\d-[\w-]+)\.ipynb\b', r"\1.html", html)
 
 

@@ -63,7 +63,7 @@ def write(folder, lessons):
 
 
 def page(exporter, lesson, lessons):
-    """Return a lesson's page, as one of these lessons."""
+    """Return a lesson's page, as one of these lessons.  Raises lab.Problem where it makes none."""
     at = [other.path for other in lessons].index(lesson.path)
     number = lesson.number
     facts = {
@@ -72,7 +72,11 @@ def page(exporter, lesson, lessons):
         "road": pages.road(number, 1000, 15, "wide") + pages.road(number, 350, 13, "narrow"),
         "here": f"light-dark({', '.join(look.colour_of_lesson(number, side) for side in look.SIDES)})",
     }
-    text = pages.render(exporter, for_a_student(lesson.notebook), "full", **facts)
+    try:
+        shown = for_a_student(lesson.notebook)
+    except editions.Malformed as problem:
+        raise lab.Problem(f"{lesson.path.name}: {problem}") from None
+    text = pages.render(exporter, shown, "full", **facts)
     text = re.sub(r'<a class="anchor-link" href="#[^"]*">[^<]*</a>', "", text)
     text = re.sub(r"(?s)(<table.*?</table>)", r'<div class="scroll">\1</div>', text)
     contents = "\n".join(f'<li><a href="#{anchor}">{re.sub(TAG, "", heading)}</a></li>'
