@@ -33,15 +33,12 @@ from packaging.requirements import Requirement
 
 import lab
 from tools import checks, pages
-from xorlab import files
+from xorlab import files, installed
 from xorlab.streams import ended
 
 README, RECORD = lab.HERE / "README.md", lab.HERE / "docs" / "figures.json"
 NUMBER = r"\d[\d,_]*(?:\.\d+)?"
 LESSONS = r"\b[Ll]essons? \d\d(?: (?:to|and) \d\d)?\b"
-# What opens lesson 01; the rest of what the lessons need can come while it is read.
-THIN = ("numpy", "matplotlib", "torch", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "jupyterlab",
-        "ipywidgets", "anywidget", "tqdm")
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def _pythons():
 def _checks():
     """Return how many checks a run of everything makes, rounded down to hundreds: tests, and cells of lessons."""
     record = checks.read()
-    cells = 2 * sum(counts["cells"] + 1 for counts in record["lessons"].values())      # as stored, and untouched
+    cells = sum(counts["cells"] for counts in record["lessons"].values())
     return {"checks": (sum(counts["collected"] for counts in record["tests"].values()) + cells) // 100 * 100}
 
 
@@ -175,16 +172,17 @@ def sizes(venv: Path) -> tuple[str, dict]:
     Only what pip installed counts, by each package's list of files: on disk, in blocks. The figure is named after the
     build of torch.
     """
-    site = lab.site_packages(venv)
+    site = installed.site_packages(venv)
     here = {one.name.lower().replace("_", "-"): one for one in metadata.distributions(path=[str(site)])}
     if "xorlab" not in here or "torch" not in here:
         raise lab.Problem(f"{venv.name} has no XOR Lab and torch in it: set it up first, with python3 lab.py")
-    project = tomllib.loads(_text("pyproject.toml"))["project"]
+    settings = tomllib.loads(_text("pyproject.toml"))
+    project = settings["project"]
     student = closure(here, project["dependencies"])
     every = closure(here, [*project["dependencies"], *project["optional-dependencies"]["test"]])
     amount = {name: _bytes(site, one) for name, one in here.items()}
     build = "CPU" if "+cpu" in here["torch"].version or not any(name.startswith("nvidia-") for name in here) else "CUDA"
-    found = {"thin": closure(here, THIN), "student": student, "checks": every}
+    found = {"thin": closure(here, settings["tool"]["xorlab"]["first"]), "student": student, "checks": every}
     return f"sizes, {build}", {name: round(sum(map(amount.get, names)) / 1e9, 1) for name, names in found.items()}
 
 
@@ -216,30 +214,34 @@ def _bytes(site, distribution):
 
 
 def first_start() -> dict:
-    """Return what a clone of this checkout takes to set itself up, until JupyterLab answers.
+    """Return what a clone of this checkout takes to set itself up.
 
-    seconds, and GB of disk at the worst moment: `peak`, and `disk`, rounded up. Whatever else is written meanwhile on
-    that disk counts too, so let it be quiet.
+    seconds, until JupyterLab can open on the first lesson, and until all is there; GB of disk at the worst moment:
+    `peak`, and `disk`, rounded up. Whatever else is written meanwhile on that disk counts too, so let it be quiet.
     """
     with tempfile.TemporaryDirectory(prefix="xorlab-start-") as folder:
         clone = Path(folder) / "xor-lab"
         subprocess.run(["git", "clone", "--quiet", lab.HERE, clone], check=True)
-        return watched([getattr(sys, "_base_executable", sys.executable), clone / "lab.py", "--version"], clone)
+        start = [getattr(sys, "_base_executable", sys.executable), clone / "lab.py"]
+        return watched({"open": [*start, "--version"], "whole": [*start, "demo", "--help"]}, clone)
 
 
-def watched(command: list, folder: Path) -> dict:
-    """Run a set-up in a folder and return its seconds and its disk.  Raises lab.Problem if it fails."""
+def watched(commands: dict[str, list], folder: Path) -> dict:
+    """Run a set-up part by part; return the seconds after each, and the disk of `folder`.  Raises lab.Problem."""
     # of this environment nothing should help the new one
     variables = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    free, began = [shutil.disk_usage(folder).free], time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=variables)
-    while process.poll() is None:
-        free.append(shutil.disk_usage(folder).free)
-        time.sleep(0.1)
-    if process.returncode:
-        raise lab.Problem(f"the clone did not set itself up (its lab.py ended with {process.returncode}, and says why)")
+    free, began, seconds = [shutil.disk_usage(folder).free], time.monotonic(), {}
+    for name, command in commands.items():
+        process = subprocess.Popen(command, cwd=folder, env=variables)
+        while process.poll() is None:
+            free.append(shutil.disk_usage(folder).free)
+            time.sleep(0.1)
+        if process.returncode:
+            raise lab.Problem(f"the clone did not set itself up (its lab.py ended with {process.returncode}, and says "
+                              "why)")
+        seconds[name] = round(time.monotonic() - began)
     peak = (free[0] - min(free)) / 1e9
-    return {"seconds": round(time.monotonic() - began), "peak": round(peak, 1), "disk": math.ceil(peak)}
+    return {**seconds, "peak": round(peak, 1), "disk": math.ceil(peak)}
 
 
 def faster() -> dict:
@@ -288,11 +290,11 @@ FIGURES = {
        for lesson in pages.lessons([])},
     "race": Figure(("here {starts} at once on one core about {times} times as fast as the plain loop",),
                    "python3 lab.py bench race", option="race"),
-    "sizes, CPU": Figure(("takes {student} GB of them in the end, and {checks} with what the checks need",),
+    "sizes, CPU": Figure(("the first lessons can run ({thin} GB)", "({student} GB in all, {checks} with the"),
                          "python -m tools.figures --sizes", option="sizes"),
     "sizes, CUDA": Figure((), "python -m tools.figures --sizes", option="sizes"),
     "first start": Figure(("about {disk} GB of disk",), "python -m tools.figures --first-start", option="first_start"),
-    "download": Figure(("PyTorch with CUDA, {download} GB to download in all",), "python -m tools.pythons --resolve",
+    "download": Figure(("come with CUDA, {download} GB to download in all",), "python -m tools.pythons --resolve",
                        _download),
 }
 
