@@ -146,7 +146,6 @@ def test_a_set_up_is_watched_until_it_ends(tmp_path):
         time.sleep(0.3)
     """))
     start = [sys.executable, script]
-    start = [sys.executable, script]
     found = figures.watched({"open": [*start, "--version"], "whole": [*start, "demo"]}, tmp_path)
     for name in ("--version", "demo"):
         (tmp_path / name).unlink()
