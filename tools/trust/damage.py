@@ -56,8 +56,8 @@ def _row(name):
     slowest, peak = (max(line[what] for line in lines) for what in ("seconds", "peak"))
     if not (counts["refused"] and counts["read"]):
         broken.append(f"all or none refused: {dict(counts)}")
-    if slowest > SECONDS:
-        broken.append(f"a file took {slowest:.1f} s")
+    broken += [f"file {number} took {line['seconds']:.1f} s" for number, line in enumerate(lines)
+               if line["seconds"] > SECONDS]
     if peak > BYTES:
         broken.append(f"{peak:,} bytes of memory were taken")
     problem = f"{len(broken)} went wrong: " + "; ".join(broken[:TOLD]) if broken else ""
