@@ -110,7 +110,9 @@ def stop_if_weakened(config, ids):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
     """Let a lesson's kernel, which starts here, compute as lessons promise their numbers."""
-    with mock.patch.dict(os.environ, checks.CPU_PATH if is_cell(item) else {}):
+    if not is_cell(item):
+        return (yield)              # patch.dict would take back what a test's fixtures set
+    with mock.patch.dict(os.environ, checks.CPU_PATH):
         return (yield)
 
 
