@@ -9,7 +9,7 @@ import pytest
 
 import lab
 from tools import pythons
-from xorlab import doctor
+from xorlab import doctor, installing
 
 NOTHING = {"arguments": [], "install": None, "torch_index": None}
 
@@ -96,7 +96,7 @@ def test_everything_is_installed_with_the_constraints_and_torch_from_where_it_is
 
 
 def test_what_cannot_be_made_or_installed_is_a_row_with_the_reason(record, monkeypatch):
-    monkeypatch.setattr(lab, "starts", lambda python: False)
+    monkeypatch.setattr(installing, "starts", lambda python: False)
     monkeypatch.setattr(pythons.subprocess, "call", lambda command, **_: int("venv" in command))
     assert "venv failed" in pythons.run_on("3.12.1", "python", SimpleNamespace(**NOTHING))["why"]
     monkeypatch.setattr(pythons.subprocess, "call", lambda command, **_: int("pip" in command))

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lab
-from xorlab import doctor, files
+from xorlab import doctor, files, installed, installing
 from xorlab.streams import ended
 
 README = lab.HERE / "README.md"
@@ -80,7 +80,7 @@ def run_on(version: str, executable: str, options) -> dict:
     """Make the environment of a Python, install, run the checks, and return the row; why, where that fails."""
     folder = PLACE / version
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    if not lab.starts(python) and subprocess.call([executable, "-m", "venv", "--clear", str(folder)]):
+    if not installing.starts(python) and subprocess.call([executable, "-m", "venv", "--clear", str(folder)]):
         return row(version, why="it can make no environment (venv failed)")
     for arguments in installations(options):
         if subprocess.call([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments],
@@ -94,8 +94,9 @@ def installations(options) -> list[list[str]]:
     constraints = ["-c", "constraints.txt"]
     if options.install:
         return [[*constraints, *options.install.split()]]
-    torch = [["--no-deps", "--index-url", options.torch_index, lab.pinned("torch")]] if options.torch_index else []
-    return [*torch, [*constraints, "-e", ".[test]"]]
+    torch = installed.pins(lab.HERE / "constraints.txt")["torch"]
+    first = [["--no-deps", "--index-url", options.torch_index, torch]] if options.torch_index else []
+    return [*first, [*constraints, "-e", ".[test]"]]
 
 
 def checked(version: str, python: str, arguments: list[str]) -> dict:
@@ -104,8 +105,9 @@ def checked(version: str, python: str, arguments: list[str]) -> dict:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="xorlab-pythons-") as folder:
         report = Path(folder) / "report.xml"
+        workers = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
         command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   *([] if arguments else ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]), *arguments]
+                   *(arguments or workers)]
         status = subprocess.call(command, cwd=lab.HERE, env=variables)
         seconds = round(time.monotonic() - began)
         if not report.is_file():
