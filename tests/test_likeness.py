@@ -99,6 +99,17 @@ def test_numbers_of_live_training_that_are_not(shown, stored):
     assert not likeness.near(shown, stored) and not likeness.near(stored, shown)
 
 
+@pytest.mark.parametrize(("words", "others", "same"), [
+    ("from 0.272 to 7.5e-06, above 0.5 on 55% of it.", "from 0.271 to 7.6e-06, above 0.5 on 56% of it.", True),
+    ("2 of 4 corners right", "3 of 4 corners right", False), ("65,536 inputs", "65,535 inputs", False),
+    ("from 0.272 to 0.13", "from 0.272 to 0.31", False), ("rises to 0.5", "falls to 0.5", False),
+    ("0.5", "0.5, 1.0", False), ("on 55%", "on 55", False), ("on 5.5", "on five", False),
+    (None, None, True), (None, "words", False),
+])
+def test_descriptions_are_the_same_word_for_word_and_count_for_count(words, others, same):
+    assert likeness.alike_words(words, others) == likeness.alike_words(others, words) == same
+
+
 def stored_lesson(**data):
     """Return a lesson whose last cell but one stores this."""
     lesson = made_lessons.lesson()

@@ -13,6 +13,8 @@ from matplotlib import ft2font
 from PIL import Image
 
 ABOUT = re.compile(r"~(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
+NUMBER = re.compile(r"(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?)")
+MEASURE = re.compile(r"[.e%]")      # in a number that is no count
 NEAR = 0.1              # of the larger of two numbers
 UNITS = 2               # or of the last digit that is shown: small counts
 NOISE = Decimal("1e-5")     # below it, numbers in lessons are what rounding leaves
@@ -33,8 +35,16 @@ def near(texts: str, others: str) -> bool:
     return len(numbers) == len(other_numbers) and all(map(_near, numbers, other_numbers))
 
 
+def alike_words(words: str | None, others: str | None) -> bool:
+    """Do two descriptions of a picture say the same: word for word and count for count, and measures about the same?"""
+    parts, other_parts = NUMBER.split(words or ""), NUMBER.split(others or "")
+    return len(parts) == len(other_parts) and all(
+        one == other or MEASURE.search(one) and MEASURE.search(other) and NUMBER.fullmatch(one)
+        and NUMBER.fullmatch(other) and _near(one, other) for one, other in zip(parts, other_parts, strict=True))
+
+
 def _near(number, other):
-    a, b = (Decimal(text.replace(",", "")) for text in (number, other))
+    a, b = (Decimal(text.replace(",", "").rstrip("%")) for text in (number, other))
     largest = max(abs(a), abs(b))
     unit = Decimal(1).scaleb(max(a.as_tuple().exponent, b.as_tuple().exponent))
     return largest <= NOISE or abs(a - b) <= max(largest * Decimal(NEAR), UNITS * unit)

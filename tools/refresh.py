@@ -4,6 +4,7 @@ A stored output that equals the new one, in the eyes of the check that CI makes 
 a refresh changes only what really changed. nbval does not look at pictures; here they must look the same too.
 """
 import copy
+import operator
 import os
 import sys
 import time
@@ -155,10 +156,10 @@ def look_the_same(data, other):
     return bool(np.sqrt(np.mean((first - second) ** 2)) <= SAME_PICTURE_RMS)
 
 
-def equal_outputs(new, old, comparison, same_picture=look_the_same):
+def equal_outputs(new, old, comparison, same_picture=look_the_same, same_words=operator.eq):
     """Would the checks take a cell's stored outputs for the new ones, and do the pictures look the same?
 
-    same_picture : function from two base64 pictures to whether they are the same.
+    same_picture, same_words : functions from two base64 pictures, and two descriptions, to whether they are the same.
     """
     options = dict(find_metadata_tags(old.metadata)) | dict(find_comment_markers(old.source))
     if options.get("check") is False:
@@ -168,7 +169,7 @@ def equal_outputs(new, old, comparison, same_picture=look_the_same):
         return False
     # a picture of measured times is another one each time
     return "measured" in old.metadata.get("tags", []) or equal_pictures(
-        pictures(new.outputs), pictures(old.outputs), same_picture)
+        pictures(new.outputs), pictures(old.outputs), same_picture, same_words)
 
 
 def said(cell):
@@ -185,9 +186,9 @@ def pictures(outputs):
     ]
 
 
-def equal_pictures(new, old, same_picture=look_the_same):
+def equal_pictures(new, old, same_picture=look_the_same, same_words=operator.eq):
     return len(new) == len(old) and all(
-        (kind, alt) == (old_kind, old_alt) and same_picture(data, old_data)
+        kind == old_kind and same_words(alt, old_alt) and same_picture(data, old_data)
         for (kind, data, alt), (old_kind, old_data, old_alt) in zip(new, old, strict=True)
     )
 

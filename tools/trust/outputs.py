@@ -302,7 +302,8 @@ PROMISE = f"""\
 Run a lesson and you see what is stored in it, on an x86-64 CPU with AVX2 and with the versions in `constraints.txt`.
 Texts and tables are the same in the eyes of the check that CI makes, which passes over durations and addresses in
 memory. A number after `~` comes from live training: it's near the stored one, and the lesson itself holds its range.
-Pictures look the same but for the last bits of such training (`tools/likeness.py` says how far either may be off).
+Pictures look the same, and are described the same, but for the last bits of such training (`tools/likeness.py` says
+how far either may be off).
 All of that holds on a computer that isn't set up like ours, too. A run goes through all lessons with these changes:
 
 {chr(10).join(f"- *{name}:* {told(conditions)}." for name, conditions in RUNS.items())}

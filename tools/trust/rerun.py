@@ -53,7 +53,7 @@ def outcome(path: Path) -> dict:
     cells = [pair for pair in zip(ran.cells, stored.cells, strict=True) if pair[0].cell_type == "code"]
     return {"cells": len(cells), "differ": [
         f"{old.id} {difference(new, old, comparison)}" for new, old in cells
-        if not refresh.equal_outputs(new, old, comparison, likeness.alike)
+        if not refresh.equal_outputs(new, old, comparison, likeness.alike, likeness.alike_words)
     ]}
 
 
@@ -63,7 +63,7 @@ def difference(new, old, comparison) -> str:
         if comparison.sanitize(shown) != comparison.sanitize(kept):
             return f"shows {short(shown)}, stored is {short(kept)}"
     for one, other in itertools.zip_longest(*map(refresh.pictures, (new.outputs, old.outputs)), fillvalue=("", "", "")):
-        if one[2] != other[2]:
+        if not likeness.alike_words(one[2], other[2]):
             return f"describes its picture as {short(one[2])}, stored is {short(other[2])}"
         if not likeness.alike(one[1], other[1]):
             return f"shows another picture: {kept_picture(one[1])}"
