@@ -926,10 +926,11 @@ def python(code, **options):
 
 
 HOLDER = """
-    import pathlib, sys
+    import functools, pathlib, sys
     from xorlab import processes
-    with processes.alone(pathlib.Path({path!r}), "setting up", print):
-        print("in", flush=True)
+    say = functools.partial(print, flush=True)
+    with processes.alone(pathlib.Path({path!r}), "setting up", say):
+        say("in")
         sys.stdin.readline()
 """
 
