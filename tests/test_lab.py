@@ -971,8 +971,9 @@ def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch):
 
 
 RUNNER = """
-    import os, pathlib, sys
+    import os, pathlib, signal, sys
     from xorlab import processes
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell ignores it for what runs in the background
     with processes.alone(pathlib.Path({path!r}), "setting up", print):
         what, *arguments = ["slow"] if {module} else [sys.executable, "slow.py"]
         arguments.append("an argument")

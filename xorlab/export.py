@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,6 +147,13 @@ def _convert_onnx(onnx_path, directory):
     files.checked_path("directory", directory)
 
     def convert():
+        deepest = sys.getrecursionlimit()
+        try:
+            return converted()
+        finally:
+            sys.setrecursionlimit(deepest)      # onnx2tf lifts it: an endless recursion would then end the process
+
+    def converted():
         import onnx2tf
         import tf_keras
 
