@@ -273,6 +273,21 @@ def test_an_answer_that_holds_itself_ends_no_kernel():
     assert done.returncode == 0 and done.stdout.count("wrong (02.") == 3, done.stderr
 
 
+def test_an_answer_that_calls_itself_for_ever_is_told_so_whatever_the_limit_is():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(2**31 - 1)                    # as onnx2tf does
+    try:
+        with pytest.raises(Wrong, match="stopped in line .* RecursionError"):
+            judging.run(endless, 1)
+        assert sys.getrecursionlimit() == 2**31 - 1     # and is somebody else's
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def endless(x):
+    return endless(x)
+
+
 def test_a_function_that_returns_nothing_or_changes_what_it_was_given_hears_so():
     def silent(loss, w, h=0.001):
         (loss(w + h) - loss(w)) / h

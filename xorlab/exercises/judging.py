@@ -2,14 +2,17 @@
 import copy
 import io
 import linecache
+import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 import numpy as np
 
 from xorlab.exercises.exercise import Exercise, Wrong
+
+DEEPEST = 3000          # calls within calls, as IPython has it
 
 
 def is_stub(answer: object, exercise: Exercise, depth: int = 3) -> bool:
@@ -44,7 +47,7 @@ def run(function: Callable, *arguments: object) -> object:
                     "name without brackets.")
     copies = copied(arguments)
     try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+        with recursion_limited(), redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             result = function(*copies)
     except (Exception, SystemExit) as error:
         raise Wrong(told(error, function)) from None
@@ -52,6 +55,17 @@ def run(function: Callable, *arguments: object) -> object:
         if given is not after and not _same(given, after):
             raise Wrong(f"Your function changes argument {number_}, which isn't its own. Work on a copy of it.")
     return result
+
+
+@contextmanager
+def recursion_limited() -> Iterator[None]:
+    """Let endless recursion end in Python's error: onnx2tf, say, lifts the limit, and then it fills the memory."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _same(given, after):
