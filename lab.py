@@ -189,10 +189,13 @@ def test(arguments, torch_index):
         raise Problem(f"--with takes tosa, Arm's TOSA reference model, and nothing else, got {extra!r}")
     tosa = {"XORLAB_TOSA_PYTHON": set_up_tosa()} if extra else {}       # tests/tosa.py looks for it there
     python = set_up_for_checks(torch_index)
-    workers = str(min(4, os.cpu_count() or 1))
-    # loadfile keeps a notebook's cells in one kernel, and conftest.py puts files in order; a -n of the user's wins.
-    command = [python, "-m", "pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
-    return run(command + arguments, dict(environment(python), **tosa))
+    return run([python, "-m", "pytest"] + side_by_side() + arguments, dict(environment(python), **tosa))
+
+
+def side_by_side():
+    """Return the arguments with which pytest takes several cores; a -n of the user's after them wins."""
+    # loadfile keeps a notebook's cells in one kernel, and conftest.py puts files in order
+    return ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def demo(arguments, torch_index):

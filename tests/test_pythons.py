@@ -171,6 +171,6 @@ def test_a_download_is_the_sum_of_one_wheel_each():
 
 def test_without_uv_a_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(pythons.shutil, "which", lambda name: None)
-    monkeypatch.setattr(pythons.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=1))
+    monkeypatch.setattr(pythons.sys, "executable", "nowhere/python")
     with pytest.raises(lab.Problem, match="pip install uv"):
         pythons.find_uv()

@@ -173,7 +173,7 @@ def sizes(venv: Path) -> tuple[str, dict]:
     build of torch.
     """
     site = installed.site_packages(venv)
-    here = {one.name.lower().replace("_", "-"): one for one in metadata.distributions(path=[str(site)])}
+    here = {installed.normal(one.name): one for one in metadata.distributions(path=[str(site)])}
     if "xorlab" not in here or "torch" not in here:
         raise lab.Problem(f"{venv.name} has no XOR Lab and torch in it: set it up first, with python3 lab.py")
     settings = tomllib.loads(_text("pyproject.toml"))
@@ -192,7 +192,7 @@ def closure(here: dict, lines) -> set[str]:
     while rest:
         line, extra = rest.pop()
         wanted = Requirement(line)
-        name = wanted.name.lower().replace("_", "-").replace(".", "-")
+        name = installed.normal(wanted.name)
         if wanted.marker and not wanted.marker.evaluate({"extra": extra}):
             continue
         for extra in {"", *wanted.extras}:

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lab
+from tools import lock
 from xorlab import doctor, files, installed, installing
 from xorlab.streams import ended
 
@@ -105,9 +106,8 @@ def checked(version: str, python: str, arguments: list[str]) -> dict:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="xorlab-pythons-") as folder:
         report = Path(folder) / "report.xml"
-        workers = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
         command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   *(arguments or workers)]
+                   *(arguments or lab.side_by_side())]
         status = subprocess.call(command, cwd=lab.HERE, env=variables)
         seconds = round(time.monotonic() - began)
         if not report.is_file():
@@ -157,16 +157,16 @@ def resolve(uv: list[str]) -> Iterator[dict]:
 def compiled(uv: list[str], lines: list[str], target: str, minor: int) -> tuple[dict[str, int], str]:
     """Return ({package: bytes to download}, "") for what a system would get of requirements, or ({}, what uv says)."""
     with tempfile.TemporaryDirectory(prefix="xorlab-resolve-") as folder:
-        source, lock = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
+        source, made = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
         source.write_text("\n".join(lines), encoding="utf-8")
         command = [*uv, "pip", "compile", str(source), "--constraints", "constraints.txt", "--only-binary", ":all:",
                    "--python-platform", TARGETS[target], "--python-version", f"3.{minor}", "--format", "pylock.toml",
-                   "--quiet", "--output-file", str(lock)]
+                   "--quiet", "--output-file", str(made)]
         done = subprocess.run(command, cwd=lab.HERE, env=dict(os.environ, MACOSX_DEPLOYMENT_TARGET=MACOS),
                               capture_output=True, text=True)
         if done.returncode:
             return {}, done.stderr
-        return sizes(tomllib.loads(lock.read_text(encoding="utf-8"))), ""
+        return sizes(tomllib.loads(made.read_text(encoding="utf-8"))), ""
 
 
 def without_wheels(uv: list[str], lines: list[str], error: str, target: str, minor: int) -> list[str]:
@@ -202,11 +202,10 @@ def sizes(lock: dict) -> dict[str, int]:
 
 def find_uv() -> list[str]:
     """Return the command that is uv.  Raises lab.Problem where there is none."""
-    if shutil.which("uv"):
-        return [shutil.which("uv")]
-    if subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True).returncode == 0:
-        return [sys.executable, "-m", "uv"]
-    raise lab.Problem("--resolve needs uv: pip install uv, in an environment of its own, and put it on PATH")
+    try:
+        return [lock.uv()]
+    except FileNotFoundError as problem:
+        raise lab.Problem(str(problem)) from None
 
 
 # The record, the page and the paragraph

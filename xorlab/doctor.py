@@ -7,7 +7,6 @@ no name of a user, of a computer or of a folder stands in it.
 import contextlib
 import ctypes
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -114,7 +113,7 @@ def _system(place):
 def _wheels(place):
     """Are there packages of everything for this system?  By what `python -m tools.pythons --resolve` recorded."""
     name = PLATFORMS.get((sys.platform, platform.machine().lower()))
-    resolved = [row for row in _json(place.here / "docs" / "pythons.json").get("resolved", ())
+    resolved = [row for row in files.read_record(place.here / "docs" / "pythons.json").get("resolved", ())
                 if row["platform"] == name and row["python"] == "{}.{}".format(*sys.version_info[:2])]
     left_out = [requirement for requirement in requirements(place.here) if not requirement.applies]
     named = ", ".join(f"{one.name} ({one.use})" for one in left_out)
@@ -134,7 +133,7 @@ def _wheels(place):
 def _disk(place):
     free = shutil.disk_usage(place.here).free / 1e9
     whole = _whole(place)
-    needed = BLANK if whole else _json(place.here / "docs" / "figures.json").get("first start", {}).get(
+    needed = BLANK if whole else files.read_record(place.here / "docs" / "figures.json").get("first start", {}).get(
         "values", {}).get("disk", 5)
     found = f"{free:.1f} GB free, {'lessons write' if whole else 'the set-up needs'} up to {needed:g}"
     return Row("disk", found, *(() if free >= needed else (WRONG, f"make room: {needed - free:.1f} GB more")))
@@ -342,7 +341,7 @@ def _site(place):
     if not place.venv.is_dir():
         own = Path(sysconfig.get_path("purelib"))           # conda, a container: what this Python has
         return own if {"torch", "jupyterlab"} <= set(installed.packages(own)) else None
-    record = _json(place.venv / installing.RECORD)
+    record = files.read_record(place.venv / installing.RECORD)
     if not (place.venv / "pyvenv.cfg").is_file() or not record:
         return "it is not a finished installation"
     if record.get("place") not in (None, installing.place(place.here)):
@@ -363,7 +362,7 @@ def _problems(place):
     site, here = place.once(_site), place.here
     missing = {one.name: f"is missing ({one.use})" for one in requirements(here)
                if one.applies and one.name not in installed.packages(site)}
-    known = _json(place.venv / installing.FILES)
+    known = files.read_record(place.venv / installing.FILES)
     if "xorlab" not in installed.packages(site):
         missing["xorlab"] = "is missing"
     if known and all(isinstance(stamps, dict) for stamps in known.values()):
@@ -504,15 +503,6 @@ def _text(path):
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _json(path):
-    """Return the object in a file, {} where there is none."""
-    try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def main(place: Place) -> int:

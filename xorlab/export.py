@@ -147,13 +147,6 @@ def _convert_onnx(onnx_path, directory):
     files.checked_path("directory", directory)
 
     def convert():
-        deepest = sys.getrecursionlimit()
-        try:
-            return converted()
-        finally:
-            sys.setrecursionlimit(deepest)      # onnx2tf lifts it: an endless recursion would then end the process
-
-    def converted():
         import onnx2tf
         import tf_keras
 
@@ -466,12 +459,14 @@ def _attempted(convert):
 
     An OSError or ImportError stays what it is: it is not about the model.
     """
-    said, failure = io.StringIO(), None
+    said, failure, deepest = io.StringIO(), None, sys.getrecursionlimit()
     with quiet(), contextlib.redirect_stdout(said):
         try:
             return convert()
         except (Exception, SystemExit) as error:            # onnx2tf ends the process where it gives up
             failure = error                                 # raised outside, or `quiet` would replay a screen of MLIR
+        finally:
+            sys.setrecursionlimit(deepest)                  # onnx2tf lifts it, and an endless recursion then crashes
     if isinstance(failure, OSError | ImportError):
         raise failure
     text = said.getvalue() if isinstance(failure, SystemExit) else str(failure)
