@@ -1255,5 +1255,12 @@ def test_an_index_answers_or_not_and_a_name_that_nobody_looks_up_costs_seconds(m
         assert installing.answers(f"http://127.0.0.1:{server.server_port}/")
     assert not installing.answers(f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setattr(installing, "ANSWERS", 0.1)
-    monkeypatch.setattr(installing.urllib.request, "urlopen", lambda *_, **__: time.sleep(30))
+    answering = threading.Event()
+
+    def slow(*_, **__):
+        answering.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(installing.urllib.request, "urlopen", slow)
     assert not installing.answers("http://slow.example/")
+    answering.set()

@@ -1,17 +1,15 @@
-"""tools.pythons: what it finds, runs and records, with pip faked; the page and README are as recorded."""
+"""tools.pythons: what it finds, runs in clones of a small checkout, and records; page and README say the same."""
 import json
 import platform
+import subprocess
 import sys
 import textwrap
-from types import SimpleNamespace
 
 import pytest
 
 import lab
 from tools import pythons
-from xorlab import doctor, installing
-
-NOTHING = {"arguments": [], "install": None, "torch_index": None}
+from xorlab import doctor
 
 
 @pytest.fixture
@@ -80,27 +78,53 @@ def test_a_small_suite_is_run_and_counted(tmp_path, monkeypatch):
         def test_error(broken): pass
     """))
     monkeypatch.setattr(lab, "HERE", tmp_path)
-    row = pythons.checked("3.12.1", sys.executable, ["test_small.py"])
+    command = [sys.executable, "-m", "pytest"]
+    row = pythons.checked("3.12.1", command, tmp_path, sys.executable, ["test_small.py"])
     assert (row["passed"], row["failed"], row["skipped"]) == (1, 2, 1) and row["checks"] == "test_small.py"
     assert row["torch"].split(", ")[1].startswith(("CPU", "CUDA")) and "why" not in row
-    assert pythons.checked("3.12.1", sys.executable, ["nowhere.py"])["why"] == "pytest ended with 4"
+    row = pythons.checked("3.12.1", command, tmp_path, sys.executable, ["nowhere.py"])
+    assert row["why"] == "pytest ended with 4"
 
 
-def test_everything_is_installed_with_the_constraints_and_torch_from_where_it_is_told():
-    whole = pythons.installations(SimpleNamespace(**NOTHING))
-    assert whole == [["-c", "constraints.txt", "-e", ".[test]"]]
-    torch, rest = pythons.installations(SimpleNamespace(**{**NOTHING, "torch_index": "https://index.example"}))
-    assert torch[:3] == ["--no-deps", "--index-url", "https://index.example"] and [rest] == whole
-    trial, = pythons.installations(SimpleNamespace(**{**NOTHING, "install": "numpy pytest"}))
-    assert trial == ["-c", "constraints.txt", "numpy", "pytest"]
+def git(folder, *arguments):
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *arguments], cwd=folder, check=True)
 
 
-def test_what_cannot_be_made_or_installed_is_a_row_with_the_reason(record, monkeypatch):
-    monkeypatch.setattr(installing, "starts", lambda python: False)
-    monkeypatch.setattr(pythons.subprocess, "call", lambda command, **_: int("venv" in command))
-    assert "venv failed" in pythons.run_on("3.12.1", "python", SimpleNamespace(**NOTHING))["why"]
-    monkeypatch.setattr(pythons.subprocess, "call", lambda command, **_: int("pip" in command))
-    assert pythons.run_on("3.12.1", "python", SimpleNamespace(**NOTHING))["why"] == "pip could not install .[test]"
+@pytest.fixture
+def checkout(tmp_path, monkeypatch, record):
+    """A checkout whose lab.py runs a small suite with the Python that starts it."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / ".gitignore").write_text("__pycache__/\n")
+    (here / "lab.py").write_text("import subprocess, sys\nassert sys.argv[1] == 'test'\n"
+                                 "sys.exit(subprocess.call([sys.executable, '-m', 'pytest', *sys.argv[2:]]))\n")
+    (here / "test_small.py").write_text("def test_passes(): pass\n")
+    git(here, "init", "--quiet")
+    git(here, "add", ".")
+    git(here, "commit", "--quiet", "-m", "first")
+    monkeypatch.setattr(lab, "HERE", here)
+    monkeypatch.setattr(pythons, "build_of_torch", lambda python: "2.0, CPU")
+    return here
+
+
+def test_lab_of_a_clone_of_the_last_commit_runs_the_checks(checkout):
+    row = pythons.run_on("3.12.1", sys.executable, [])
+    assert (row["passed"], row["failed"], row["checks"]) == (1, 0, "all") and "why" not in row
+    (checkout / "test_small.py").write_text("def test_passes(): pass\ndef test_fails(): assert False\n")
+    with pytest.raises(lab.Problem, match="test_small.py is not in it: commit first"):
+        pythons.run_on("3.12.1", sys.executable, [])
+    git(checkout, "commit", "--quiet", "-a", "-m", "second")
+    row = pythons.run_on("3.12.1", sys.executable, [])
+    assert (row["passed"], row["failed"]) == (1, 1)
+
+
+def test_checks_that_leave_something_in_the_checkout_or_never_begin_are_a_row_with_the_reason(checkout):
+    (checkout / "test_small.py").write_text("def test_writes(): open('left.txt', 'w').close()\n")
+    git(checkout, "commit", "--quiet", "-a", "-m", "second")
+    assert pythons.run_on("3.12.1", sys.executable, [])["why"] == "the checks left left.txt in the checkout"
+    (checkout / "lab.py").write_text("import sys\nsys.exit('no package for this Python')\n")
+    git(checkout, "commit", "--quiet", "-a", "-m", "third")
+    assert pythons.run_on("3.13.0", sys.executable, [])["why"] == "it ended with 1 before pytest could report"
 
 
 def test_rows_keep_their_date_until_the_same_python_runs_again(record):
@@ -131,10 +155,9 @@ def test_the_readme_names_what_ran_whole_and_what_was_only_resolved(record):
     assert "no wheels of torch" in page
 
 
-def test_a_trial_is_not_recorded_and_a_run_is(record, monkeypatch):
+def test_a_run_is_recorded_for_the_python_that_is_asked_for(record, monkeypatch):
     monkeypatch.setattr(pythons, "pythons", lambda: {"3.12.1": "python", "3.11.7": "python", "3.1.2": "python"})
     monkeypatch.setattr(pythons, "run_on", lambda version, path, options: run_row(version))
-    assert pythons.main(["--only", "3.12", "--install", "pytest"]) == 0 and not pythons.RECORD.exists()
     assert pythons.main(["--only", "3.1"]) == 0 and [row["python"] for row in pythons.read()["runs"]] == ["3.1.2"]
     with pytest.raises(lab.Problem, match="no Python 3.2 was found"):
         pythons.main(["--only", "3.2"])
@@ -143,7 +166,7 @@ def test_a_trial_is_not_recorded_and_a_run_is(record, monkeypatch):
 def test_a_failed_check_is_the_exit_status_and_arguments_go_to_pytest(record, monkeypatch):
     seen = []
     monkeypatch.setattr(pythons, "checked",
-                        lambda version, path, arguments: seen.append(arguments) or run_row(failed=1))
+                        lambda version, command, folder, path, arguments: seen.append(arguments) or run_row(failed=1))
     assert pythons.main(["--here", "tests/test_files.py", "-k", "sweep"]) == 1
     assert seen == [["tests/test_files.py", "-k", "sweep"]]
 

@@ -1,14 +1,13 @@
 """The checks on every Python of this computer, and what installs where nothing runs: docs/pythons.md.
 
-    python -m tools.pythons [--only 3.12] [--torch-index URL] [pytest arguments]
-                                    make an environment for each Python from 3.11 to 3.13 that is found (on PATH, in
-                                    pyenv, by Windows' py), install everything, run the checks
+    python -m tools.pythons [--only 3.12] [pytest arguments]
+                                    for each Python from 3.11 to 3.13 that is found (on PATH, in pyenv, by Windows'
+                                    py), let lab.py of a clone of the last commit set up and run the checks
     python -m tools.pythons --here [pytest arguments]      run them in the environment that this runs in
     python -m tools.pythons --resolve                      ask uv which packages other systems would get
-    python -m tools.pythons --install "numpy pytest" ...   a trial: only these are installed, and nothing is recorded
 
 docs/pythons.json keeps a row for each Python and each system, with the date of its last run; the page and the
-paragraph in README.md are made of it. Environments are kept in .lab/pythons, and removed with --clear.
+paragraph in README.md are made of it. Clones, with environments of some GB, stay in .lab/pythons for the next run.
 """
 import argparse
 import contextlib
@@ -29,7 +28,7 @@ from pathlib import Path
 
 import lab
 from tools import lock
-from xorlab import doctor, files, installed, installing
+from xorlab import doctor, files, installing
 from xorlab.streams import ended
 
 README = lab.HERE / "README.md"
@@ -77,44 +76,50 @@ def _key(version):
 
 # A run
 
-def run_on(version: str, executable: str, options) -> dict:
-    """Make the environment of a Python, install, run the checks, and return the row; why, where that fails."""
+def run_on(version: str, executable: str, arguments: list[str]) -> dict:
+    """Let lab.py of a clone set itself up with a Python and run the checks; return the row."""
     folder = PLACE / version
-    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    if not installing.starts(python) and subprocess.call([executable, "-m", "venv", "--clear", str(folder)]):
-        return row(version, why="it can make no environment (venv failed)")
-    for arguments in installations(options):
-        if subprocess.call([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments],
-                           cwd=lab.HERE):
-            return row(version, why=f"pip could not install {arguments[-1]}")
-    return checked(version, python, options.arguments)
+    commit(folder)
+    python = installing.Lessons(installing.Checkout(folder, folder / ".lab", lab.environment, print), ".venv").python
+    return checked(version, [executable, "lab.py", "test"], folder, str(python), arguments)
 
 
-def installations(options) -> list[list[str]]:
-    """Return the arguments of pip, for one call after the other."""
-    constraints = ["-c", "constraints.txt"]
-    if options.install:
-        return [[*constraints, *options.install.split()]]
-    torch = installed.pins(lab.HERE / "constraints.txt")["torch"]
-    first = [["--no-deps", "--index-url", options.torch_index, torch]] if options.torch_index else []
-    return [*first, [*constraints, "-e", ".[test]"]]
+def commit(folder: Path) -> None:
+    """Make a folder a clone of this checkout's last commit, whatever it was.
+
+    Raises lab.Problem where changes would be left out.
+    """
+    changed = _git(lab.HERE, "status", "--porcelain")
+    if changed:
+        raise lab.Problem(f"what runs is the last commit, and {changed.split()[1]} is not in it: commit first")
+    folder.mkdir(parents=True, exist_ok=True)
+    _git(folder, "init", "--quiet")
+    _git(folder, "fetch", "--quiet", str(lab.HERE), "HEAD")
+    _git(folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
 
 
-def checked(version: str, python: str, arguments: list[str]) -> dict:
-    """Run the checks with a Python and return the row."""
-    variables = dict(lab.environment(python), **lab.CHECK_SETTINGS, PYTHONPATH=str(lab.HERE))
+def _git(folder, *arguments):
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise lab.Problem(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def checked(version: str, command: list[str], folder: Path, python: str, arguments: list[str]) -> dict:
+    """Run the checks of a checkout by a command that passes arguments to pytest; return the row."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="xorlab-pythons-") as folder:
-        report = Path(folder) / "report.xml"
-        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   *(arguments or lab.side_by_side())]
-        status = subprocess.call(command, cwd=lab.HERE, env=variables)
+    with tempfile.TemporaryDirectory(prefix="xorlab-pythons-") as place:
+        report = Path(place) / "report.xml"
+        status = subprocess.call([*command, "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments],
+                                 cwd=folder, env=lab.environment(python))
         seconds = round(time.monotonic() - began)
         if not report.is_file():
-            return row(version, arguments, why=f"pytest ended with {status} before it could report")
+            return row(version, arguments, why=f"it ended with {status} before pytest could report")
         counts = counted(report)
     if status not in (0, 1):
         return row(version, arguments, why=f"pytest ended with {status}", **counts)
+    if folder != lab.HERE and (left := _git(folder, "status", "--porcelain")):
+        return row(version, arguments, why=f"the checks left {left.split()[1]} in the checkout", **counts)
     return row(version, arguments, torch=build_of_torch(python), seconds=seconds, **counts)
 
 
@@ -305,14 +310,9 @@ def main(arguments=None) -> int:
     """Do what is asked for and return the exit status: 1 where a check failed or a Python could not be tried."""
     parser = argparse.ArgumentParser(prog="python -m tools.pythons", description="The checks on every Python here.")
     parser.add_argument("--only", metavar="VERSION", help="Pythons whose version begins so, e.g. 3.12")
-    parser.add_argument("--torch-index", metavar="URL", help="take torch from this package index")
-    parser.add_argument("--install", metavar="PACKAGES", help="a trial with these packages only; not recorded")
     parser.add_argument("--here", action="store_true", help="the environment that this runs in")
     parser.add_argument("--resolve", action="store_true", help="which packages other systems would get")
-    parser.add_argument("--clear", action="store_true", help="remove the environments of earlier runs")
-    options, options.arguments = parser.parse_known_args(arguments)
-    if options.clear:
-        shutil.rmtree(PLACE, ignore_errors=True)
+    options, others = parser.parse_known_args(arguments)
     if options.resolve:
         for one in resolve(find_uv()):
             print(json.dumps(one), flush=True)
@@ -325,10 +325,10 @@ def main(arguments=None) -> int:
     rows = []
     for version, path in found.items():
         print(f"Python {version}", flush=True)
-        rows.append(checked(version, path, options.arguments) if options.here else run_on(version, path, options))
+        rows.append(checked(version, [path, "-m", "pytest", *(others or lab.side_by_side())], lab.HERE, path, others)
+                    if options.here else run_on(version, path, others))
         print(json.dumps(rows[-1]), flush=True)
-        if not options.install:
-            keep(rows[-1:], "runs")
+        keep(rows[-1:], "runs")
     return int(any(one.get("why") or one["failed"] for one in rows))
 
 

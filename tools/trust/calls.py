@@ -55,6 +55,7 @@ INNER = {
     "runtimes": "predictors.from_tflite", "sandbox": "predictors.from_tflite", "ports": "predictors.from_tflite",
     "files": "every function that writes, with its path", "editions": "the commands that make copies of lessons",
     "environment": "has no arguments", "cli": "tried as the command",
+    "doctor": "lab.py's look at a computer, in tests/test_doctor.py", "news": "lab.py's news, in tests/test_news.py",
 }
 OUTER = ("playground",)         # though what lies below it is inner
 # names of the other modules that get no odd arguments, and why
