@@ -233,9 +233,14 @@ def test_a_skip_for_a_reason_that_does_not_hold_here_is_a_failure(monkeypatch, c
     assert list(reported(conftest, made)) == ["failed", "failed"]
 
 
-@pytest.mark.parametrize("skipped", [True, False])
-def test_a_failure_that_is_expected_is_a_failure_whether_it_fails_or_not(conftest, skipped):
-    assert list(reported(conftest, report(skipped=skipped, wasxfail="reason: later"))) == ["failed", "failed"]
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_failure_that_is_expected_fails_a_run_whether_it_comes_or_not(tmp_path, holds):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_x.py").write_text(f"import pytest\n@pytest.mark.xfail\ndef test_x(): assert {holds}\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "test_x.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(lab.HERE)), capture_output=True,
+                          text=True)
+    assert done.returncode == 1 and "1 failed" in done.stdout, done.stdout
 
 
 def test_every_reason_to_skip_is_one_that_a_test_has():

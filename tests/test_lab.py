@@ -480,6 +480,19 @@ def test_a_killed_update_goes_on_by_pip_and_then_every_file_is_looked_at(lab, ca
     assert calls == []
 
 
+def test_a_killed_update_that_is_taken_back_leaves_nothing_of_it(lab, calls, monkeypatch, capsys):
+    lab.set_up(None)
+    before = (lab.HERE / "lock.txt").read_text()
+    changed_lock(lab)
+    with monkeypatch.context() as patch:
+        patch.setattr(installing.Lessons, "install", killed)
+        assert lab.main(["test"]) == 130
+    (lab.HERE / "lock.txt").write_text(before)
+    calls.clear()
+    lab.set_up(None)
+    assert venv_calls(calls) == [] and len(pip_calls(calls)) == 1
+
+
 def test_a_killed_first_installation_goes_on_by_pip(lab, calls, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(installing.Lessons, "install", killed)

@@ -116,7 +116,8 @@ class Copy:
 
 
 @pytest.mark.parametrize("answer, unbroken, says", [
-    ((1, ["t::a", "t::b"], ""), (), ""), ((0, [], ""), (), "survived: t::a"),
+    ((1, ["t::a", "t::b"], ""), (), ""), ((0, [], "1 passed"), (), "survived: t::a"),
+    ((0, [], "1 skipped"), (), "its checks were skipped: 1 skipped"),
     ((1, ["t::a"], ""), ("t::a",), "t::a fails on the unbroken project too"), ((None, [], ""), (), "longer than"),
     ((2, [], "interrupted"), (), "status 2): interrupted"), ((4, [], "no such test"), (), "status 4): no such test"),
     ((5, [], "none"), (), "status 5): none"), ((1, [], "odd"), (), "status 1): odd"),

@@ -169,11 +169,11 @@ class Venv:
         return installed.damaged(self.site, self.watched(wanted))
 
     def _remember(self, wanted):
-        """Write down what an environment was made for, and what pip left in it; remove what pip left over."""
+        """Remove what pip left over; write down what it left in an environment, and what that was made for."""
         installed.sweep(self.site)
         write_json(self.folder / FILES, installed.seen(self.site, self.watched(wanted)))
-        write_json(self.folder / RECORD, wanted)
         shutil.rmtree(self.checkout.private / "pip-cache", ignore_errors=True)
+        write_json(self.folder / RECORD, wanted)        # last: after it nobody looks for what a kill left undone
 
     def _repaired(self, wrong, wanted):
         """Let what something is wrong with be installed again; say what, and return whether all is right now."""
@@ -311,9 +311,9 @@ class Lessons(Venv):
         return self.pip(*(["--force-reinstall"] if again else []), *arguments)
 
     def _remember(self, wanted):
-        super()._remember(wanted)
         if wanted["sections"].get("rest"):
             self.note.remove()
+        super()._remember(wanted)
 
     def rest_meanwhile(self) -> threading.Thread | None:
         """Install what is still missing for the lessons, beside whatever this process does; return who does it.

@@ -195,6 +195,8 @@ def _row(copies, mutant, unbroken):
     noticed = failed[0] if failed else ""
     if status is None:
         problem = f"its checks ran longer than {LIMIT} s"
+    elif status == PASSED and " passed" not in last:
+        problem = f"its checks were skipped: {last}"
     elif status == PASSED:
         problem = f"survived: {' '.join(mutant.checks)}"
     elif status != FAILED or not noticed:
