@@ -91,7 +91,7 @@ def trials() -> dict[str, Callable[[], str]]:
         "before a missing package is repaired": (lacking, after(0.5)),
         "while a missing package is repaired": (lacking, lambda f: site(f, "green/module_10.py")),
         "while lessons are copied": (fewer, lambda f: len(list((f / "work").glob("[0-9]*"))) > 3),
-        "when there is nothing to do": (unchanged, after(0.2)),
+        "when there is nothing to do": (unchanged, after(0.08)),
         "while it waits for another": (waiting, lambda f: "waits" in text(f / "log")),
     }
     moments = {f"set-up, {name}": partial(killed, moment) for name, moment in first.items()}
