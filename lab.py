@@ -178,7 +178,7 @@ def start(arguments, torch_index):
     opening = prepare(python, arguments)
     rest = venv.rest_meanwhile()
     status = run(opening, environment(python))
-    if rest and rest.is_alive():
+    if rest and rest.is_alive() and not venv.has("rest"):
         say("What later lessons need is not all here yet: the next start goes on with it.")
     return status
 

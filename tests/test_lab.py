@@ -583,6 +583,19 @@ def test_a_student_gets_what_opens_the_lessons_then_the_rest_and_never_what_chec
     assert calls == []
 
 
+def test_what_later_lessons_import_is_compiled_before_they_do(lab, calls, opened, monkeypatch, capfd):
+    """A cell would wait for it: on two processors TensorFlow's first import takes 12 seconds, each later one 4."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setattr(installing, "LATER", "colour")
+    (lab.HERE / "colour.py").write_text("RED = 1\n")
+    opened()
+    assert list(lab.HERE.glob("__pycache__/colour*.pyc"))
+    capfd.readouterr()
+    monkeypatch.setattr(installing, "LATER", "nothing_of_that_name")
+    lab.lessons_venv()._compiled()
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(("command", "more"), [
     (["demo"], False), (["bench", "race"], False), (["bench", "conversion"], True), (["test"], True),
     (["slides"], True), (["refresh"], True), (["tinker"], True), (["trust"], True), (["mutants"], True),

@@ -34,6 +34,7 @@ ANSWERS = 5                         # seconds that an index may take to answer
 OLDEST_UV = (0, 5)
 RATIO = {"pip": 1.2, "uv": 0.4}     # the time of `rest` over that of `first`; torch comes by pip either way
 GUESS = 180                         # seconds that the rest takes where `first` was not timed
+LATER = "tensorflow, keras, onnx2tf, sklearn.neural_network"      # what takes long to import for the first time
 
 
 class Refused(OSError):
@@ -346,6 +347,13 @@ class Lessons(Venv):
                 "the network). What is here is enough for the first lessons; the next start of lab.py goes on.")
         finally:
             done.set()
+        self._compiled()
+
+    def _compiled(self):
+        """Import once what later lessons do: Python compiles it then, and no cell has to wait for that."""
+        variables = self.checkout.variables(self.python)
+        processes.run_to_its_end(self.python, "timeit", ["-n1", "-r1", f"import {LATER}"], self.checkout.here,
+                                 variables, subprocess.DEVNULL)
 
     def _tell(self, end, done):
         """Say how long it takes, every minute, and show every few seconds that somebody is at work."""
