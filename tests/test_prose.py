@@ -131,7 +131,7 @@ def settings(lesson):
 def support(lesson):
     """Return what a lesson's claims can rest on: the shares and the numbers that it shows, and those and its code's."""
     outputs = shown(lesson)
-    numbers = {value(number) for number in re.findall(rf"(?<![\w.]){NUMBER}", outputs)}
+    numbers = {value(number) for number in re.findall(rf"(?<![\w.])(?<!\de[-+]){NUMBER}", outputs)}
     shares = {value(number) for number in re.findall(rf"({NUMBER}) ?%", outputs)}
     return shares, numbers, numbers | settings(lesson)
 

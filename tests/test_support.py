@@ -73,6 +73,11 @@ def test_a_table_aligns_columns_and_escapes_html():
         Table(("a", "b"), (("1",),))
 
 
+def test_a_table_of_times_has_the_same_lines_on_a_faster_computer():
+    fast, slow = (str(Table(("calls", "int8"), (("all", took),))) for took in ("9 us", "1.23 ms"))
+    assert len({len(line) for line in (fast + "\n" + slow).splitlines()}) == 1
+
+
 def test_results_are_stacked_under_one_header_only():
     class Result(Tabular):
         def __init__(self, *columns):

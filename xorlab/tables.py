@@ -1,9 +1,13 @@
 """Tables that read well in a terminal and in a notebook."""
+import re
 from dataclasses import dataclass
 from html import escape
 
 from xorlab import arguments
 from xorlab.streams import printable
+
+TIME = re.compile(r"[\d.]+ (?:ns|us|ms|s)")
+LONGEST_TIME = len("1.23 ms")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Table:
 
     def __str__(self):
         lines = [tuple(map(printable, line)) for line in (self.header, *self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(cell.ljust(w) if i in self.left else cell.rjust(w)
                           for i, (cell, w) in enumerate(zip(line, widths, strict=True))) for line in lines]
         if len(widths) - 1 in self.left:
@@ -52,6 +56,11 @@ class Table:
         body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return f"<table><thead><tr>{row(self.header, 'th')}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+def _width(cell):
+    """Return how wide a cell is; a time as the longest one, so that a faster computer's table has the same lines."""
+    return max(len(cell), LONGEST_TIME) if TIME.fullmatch(cell) else len(cell)
 
 
 def stacked(results):
