@@ -35,9 +35,9 @@ def test_a_trial_notices_what_is_half_written_left_over_and_not_killed(tmp_path)
 def test_a_trial_notices_what_the_killed_process_leaves_running(tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "GONE", 0.5)
     lives_on = ("import subprocess, sys, time\nchild = subprocess.Popen([sys.executable, '-c', 'import time; "
-                "time.sleep(4)'])\nprint('ready', flush=True)\ntime.sleep(1)\nchild.kill()")
+                "time.sleep(20)'])\nprint('ready', flush=True)\ntime.sleep(1)\nchild.kill()")
     found, = problems(kills.Job(lives_on, seconds=(0,)), tmp_path)
-    assert "1 processes that it started live on" in found and "time.sleep(4)" in found
+    assert "1 processes that it started live on" in found and "time.sleep(20)" in found
 
 
 def test_the_record_of_a_trial_is_made_by_real_processes(tmp_path):

@@ -5,6 +5,7 @@ import json
 import re
 import symtable
 import textwrap
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,17 +216,29 @@ def answers_used_later(code):
 
 def bound(text):
     """Return the names that some code gives a value in the notebook, not inside its functions."""
+    tree = ast.parse(text)
+    inside, every = Counter(names(targets(tree, ast.comprehension))), Counter(
+        name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
     return {symbol.get_name() for symbol in symtable.symtable(text, "cell", "exec").get_symbols()
-            if symbol.is_assigned() or symbol.is_imported()}
+            if symbol.is_assigned() or symbol.is_imported()
+            } - {name for name in inside if inside[name] == every[name]}        # Python 3.12 counts them as the cell's
 
 
 def used(text):
     """Return the names of the notebook that some code reads, in its functions too."""
-    tree = ast.parse(text)
-    loops = {name.id for node in ast.walk(tree) if isinstance(node, (ast.For, ast.withitem))
-             for name in ast.walk(getattr(node, "target", None) or node.optional_vars or ast.Pass())
-             if isinstance(name, ast.Name)}
-    return set(global_names(symtable.symtable(text, "cell", "exec"))) - loops
+    loops = names(targets(ast.parse(text), ast.For, ast.withitem, ast.comprehension))
+    return set(global_names(symtable.symtable(text, "cell", "exec"))).difference(loops)
+
+
+def targets(tree, *kinds):
+    """Yield what loops, `with` and comprehensions give values to."""
+    for node in ast.walk(tree):
+        if isinstance(node, kinds):
+            yield getattr(node, "target", None) or node.optional_vars or ast.Pass()
+
+
+def names(nodes):
+    return [name.id for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name)]
 
 
 def global_names(table):

@@ -302,7 +302,8 @@ FIGURES = {
                    "python3 lab.py bench race", option="race"),
     "sizes, CPU": Figure(("the first lessons can run ({thin} GB)", "({student} GB in all, {checks} with the"),
                          "python -m tools.figures --sizes", option="sizes"),
-    "sizes, CUDA": Figure((), "python -m tools.figures --sizes", option="sizes"),
+    "sizes, CUDA": Figure(("takes PyTorch with CUDA, {student} GB in all",), "python -m tools.figures --sizes",
+                          option="sizes"),
     "first start": Figure(("about {disk} GB of disk", "on a fast line after {uv_open} seconds with uv and {pip_open} "
                            "with pip"), "python -m tools.figures --first-start", option="first_start"),
     "download": Figure(("come with CUDA, {download} GB to download in all",), "python -m tools.pythons --resolve",

@@ -21,6 +21,9 @@ RUNTIMES = {"tflm": "TFLite Micro", "reference": "LiteRT, reference kernels", "b
 
 SINGLE = ("`single` is what LiteRT's built-in kernels do on ruy's portable path, which `RUY_PATHS=1` in the "
           "environment forces.")
+ALSO = ("On 2026-11-26 a processor with AVX-512 and VNNI followed the same ways: in this table, in 1,000 random dense "
+        "networks, in 1,000 models of each elementwise operator and in 1,000 random graphs (`pytest "
+        "tests/test_integer.py tests/test_kernels_elementwise.py tests/test_graphs.py --models 1000`).")
 IN_WORDS = (
     "A sum, or a code less its zero point, is multiplied by the factor that brings it to output steps.",
     "*Rounded twice* means: the factor is a 31-bit multiplier and a shift; the product is rounded, ties up, and",
@@ -47,7 +50,7 @@ def text(report: conformance.Report, date: str) -> str:
     for row in report.differing:
         cells = [" or ".join(report.followed(row, runtime)) for runtime in RUNTIMES]
         lines.append(f"| {row} | " + " | ".join(cells) + f" | {report.codes[row]:,} |")
-    lines += ["", SINGLE, "", "## The ways in words", "", " ".join(IN_WORDS), ""]
+    lines += ["", SINGLE, "", ALSO, "", "## The ways in words", "", " ".join(IN_WORDS), ""]
     for row, words in conformance.WORDS.items():
         lines += [f"**{row}**", "", *(f"- `{way}`: {words[way]}." for way in conformance.ways(row)), ""]
     return "\n".join(lines).rstrip() + "\n"

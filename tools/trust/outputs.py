@@ -318,8 +318,7 @@ try (`tools/tinker.py`), and none of that ends in an error without a sentence of
 student has it who answers nothing, where the checks run it once for both (`tools/untouched.py`).
 
 Where it ends: with PyTorch's code for any CPU, lessons 03 and 09 show a number after `~` that is farther off (one of
-5e-06, say), and with TensorFlow held to SSE4.1 lesson 12 trains a network whose pictures differ; what these lessons
-expect of their numbers holds there too. Not tried: ARM, GPUs, and Windows or macOS, where the checks run without these
-changes."""
+5e-06, say); what they expect of their numbers holds there too. Not tried: ARM, GPUs, and Windows or macOS, where the
+checks run without these changes."""
 
 PART = Part("outputs", "The same outputs", PROMISE, names, run, figures)
