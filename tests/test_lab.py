@@ -584,7 +584,7 @@ def test_a_student_gets_what_opens_the_lessons_then_the_rest_and_never_what_chec
 
 
 def test_what_later_lessons_import_is_compiled_before_they_do(lab, calls, opened, monkeypatch, capfd):
-    """A cell would wait for it: on two processors TensorFlow's first import takes 12 seconds, each later one 4."""
+    """A cell would wait for it: on two processors the first import takes 10 seconds, each later one 4."""
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setattr(installing, "LATER", "colour")
     (lab.HERE / "colour.py").write_text("RED = 1\n")
