@@ -146,8 +146,8 @@ def test_the_readme_names_what_ran_whole_and_what_was_only_resolved(record):
                   resolved_row("macOS x86-64", lacks=["torch"])], "resolved")
     text = pythons.README.read_text()
     assert text.startswith("Before.\n\n<!-- pythons -->\n") and text.endswith("<!-- end of pythons -->\n\nAfter.\n")
-    assert "All checks passed on Linux x86-64 with Python 3.12.1 and PyTorch 2.0, CPU." in text
-    assert "On Linux x86-64 with Python 3.13.0 and PyTorch 2.0, CPU 1 of 1,701 failed." in text
+    assert "All checks passed on Linux x86-64 with Python 3.12.1 (PyTorch 2.0, CPU)." in text
+    assert "On Linux x86-64 with Python 3.13.0 (PyTorch 2.0, CPU) 1 of 1,701 failed." in text
     assert "For macOS arm64 (14 and later) every package exists, but nothing ran there yet." in text
     assert "macOS x86-64 cannot install" in text and "3.11" not in text
     page = pythons.PAGE.read_text()

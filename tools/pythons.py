@@ -298,8 +298,10 @@ def paragraph(known: dict) -> str:
 
 
 def _listed(rows):
-    return _and([f"{one['system'].replace('_', '-')} with Python {one['python']} and PyTorch {one['torch']}"
-                 for one in rows])
+    found = {}
+    for one in rows:
+        found.setdefault(one["system"].replace("_", "-"), []).append(f"{one['python']} (PyTorch {one['torch']})")
+    return _and([f"{system} with Python {_and(pythons)}" for system, pythons in found.items()])
 
 
 def _and(names):
