@@ -26,6 +26,7 @@ def series_style():
 @pytest.fixture(autouse=True)
 def labelled_figures(series_style):
     """Close what a test drew; whatever of it is shown must have a title and labels, or names for ticks."""
+    plt.close("all")            # of other files' tests, on the same worker
     yield
     axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes
             if ax.axison and ax.has_data() and ax.get_label() != "<colorbar>"]
