@@ -243,6 +243,12 @@ def test_a_failure_that_is_expected_fails_a_run_whether_it_comes_or_not(tmp_path
     assert done.returncode == 1 and "1 failed" in done.stdout, done.stdout
 
 
+def test_a_cell_after_one_that_timed_out_is_what_nbval_makes_of_it(conftest):
+    made = report(skipped=True, wasxfail="xfail: Previous cell timed out, expected cell to fail")
+    assert list(reported(conftest, made)) == ["skipped", "skipped"]
+    assert made.wasxfail            # without it pytest takes it for a skip, and looks for a reason that it has not
+
+
 def test_every_reason_to_skip_is_one_that_a_test_has():
     said = "\n".join(path.read_text(encoding="utf-8") for path in TESTS if path != Path(__file__))
     assert [reason for reason in checks.SKIPS if reason not in said] == []

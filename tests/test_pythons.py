@@ -99,6 +99,10 @@ def checkout(tmp_path, monkeypatch, record):
     (here / "lab.py").write_text("import subprocess, sys\nassert sys.argv[1] == 'test'\n"
                                  "sys.exit(subprocess.call([sys.executable, '-m', 'pytest', *sys.argv[2:]]))\n")
     (here / "test_small.py").write_text("def test_passes(): pass\n")
+    (here / "README.md").write_text(pythons.README.read_text())
+    for name in ("RECORD", "PAGE", "README"):
+        monkeypatch.setattr(pythons, name, here / getattr(pythons, name).name)
+    pythons.keep([], "runs")
     git(here, "init", "--quiet")
     git(here, "add", ".")
     git(here, "commit", "--quiet", "-m", "first")
@@ -107,15 +111,19 @@ def checkout(tmp_path, monkeypatch, record):
     return here
 
 
-def test_lab_of_a_clone_of_the_last_commit_runs_the_checks(checkout):
-    row = pythons.run_on("3.12.1", sys.executable, [])
-    assert (row["passed"], row["failed"], row["checks"]) == (1, 0, "all") and "why" not in row
+def test_lab_of_a_clone_of_the_last_commit_runs_the_checks_of_every_python(checkout, monkeypatch):
+    """Each row changes README.md in this checkout, and the next Python runs all the same."""
+    monkeypatch.setattr(pythons, "pythons", lambda: dict.fromkeys(("3.11.7", "3.12.1"), sys.executable))
+    assert pythons.main([]) == 0
+    git(checkout, "commit", "--quiet", "-a", "-m", "the record")
     (checkout / "test_small.py").write_text("def test_passes(): pass\ndef test_fails(): assert False\n")
     with pytest.raises(lab.Problem, match="test_small.py is not in it: commit first"):
-        pythons.run_on("3.12.1", sys.executable, [])
+        pythons.main([])
     git(checkout, "commit", "--quiet", "-a", "-m", "second")
-    row = pythons.run_on("3.12.1", sys.executable, [])
-    assert (row["passed"], row["failed"]) == (1, 1)
+    assert pythons.main(["--only", "3.12"]) == 1
+    rows = pythons.read()["runs"]
+    assert [(row["python"], row["passed"], row["failed"], row["checks"]) for row in rows] == [
+        ("3.11.7", 1, 0, "all"), ("3.12.1", 1, 1, "all")] and not any("why" in row for row in rows)
 
 
 def test_checks_that_leave_something_in_the_checkout_or_never_begin_are_a_row_with_the_reason(checkout):
@@ -155,7 +163,7 @@ def test_the_readme_names_what_ran_whole_and_what_was_only_resolved(record):
     assert "no wheels of torch" in page
 
 
-def test_a_run_is_recorded_for_the_python_that_is_asked_for(record, monkeypatch):
+def test_a_run_is_recorded_for_the_python_that_is_asked_for(checkout, monkeypatch):
     monkeypatch.setattr(pythons, "pythons", lambda: {"3.12.1": "python", "3.11.7": "python", "3.1.2": "python"})
     monkeypatch.setattr(pythons, "run_on", lambda version, path, options: run_row(version))
     assert pythons.main(["--only", "3.1"]) == 0 and [row["python"] for row in pythons.read()["runs"]] == ["3.1.2"]

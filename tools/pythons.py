@@ -28,7 +28,7 @@ from pathlib import Path
 
 import lab
 from tools import lock
-from xorlab import doctor, files, installing
+from xorlab import doctor, files
 from xorlab.streams import ended
 
 README = lab.HERE / "README.md"
@@ -78,20 +78,19 @@ def _key(version):
 
 def run_on(version: str, executable: str, arguments: list[str]) -> dict:
     """Let lab.py of a clone set itself up with a Python and run the checks; return the row."""
-    folder = PLACE / version
-    commit(folder)
-    python = installing.Lessons(installing.Checkout(folder, folder / ".lab", lab.environment, print), ".venv").python
-    return checked(version, [executable, "lab.py", "test"], folder, str(python), arguments)
+    place = doctor.Place(PLACE / version, PLACE / version / ".venv", PLACE / version / ".lab")
+    clone(place.here)
+    return checked(version, [executable, "lab.py", "test"], place.here, str(place.python), arguments)
 
 
-def commit(folder: Path) -> None:
-    """Make a folder a clone of this checkout's last commit, whatever it was.
-
-    Raises lab.Problem where changes would be left out.
-    """
-    changed = _git(lab.HERE, "status", "--porcelain")
-    if changed:
+def refuse_changes() -> None:
+    """Raise lab.Problem where a clone of the last commit would lack something of this checkout."""
+    if changed := _git(lab.HERE, "status", "--porcelain"):
         raise lab.Problem(f"what runs is the last commit, and {changed.split()[1]} is not in it: commit first")
+
+
+def clone(folder: Path) -> None:
+    """Make a folder a clone of this checkout's last commit, whatever it was."""
     folder.mkdir(parents=True, exist_ok=True)
     _git(folder, "init", "--quiet")
     _git(folder, "fetch", "--quiet", str(lab.HERE), "HEAD")
@@ -324,6 +323,8 @@ def main(arguments=None) -> int:
         version: path for version, path in pythons().items() if not options.only or _begins(version, options.only)}
     if not found:
         raise lab.Problem(f"no Python {options.only or 'from 3.11 to 3.13'} was found on PATH, nor in pyenv")
+    if not options.here:
+        refuse_changes()        # once: each row that is kept changes README.md
     rows = []
     for version, path in found.items():
         print(f"Python {version}", flush=True)

@@ -347,7 +347,8 @@ class Lessons(Venv):
                 "the network). What is here is enough for the first lessons; the next start of lab.py goes on.")
         finally:
             done.set()
-        self._compiled()
+        if self.has("rest"):
+            self._compiled()
 
     def _compiled(self):
         """Import once what later lessons do: Python compiles it then, and no cell has to wait for that."""
