@@ -14,6 +14,14 @@ def test_a_lesson_runs_with_a_change_that_a_student_would_try(number, change):
     assert tinker.run(LESSONS[number].notebook, change) is None
 
 
+@pytest.mark.parametrize("number", LESSONS)
+def test_every_change_has_something_to_change(number):
+    """Only the first of each lesson runs above; the others run by `lab.py tinker`, and must not wait for that."""
+    for change in tinker.CHANGES[number]:
+        cells, sources = tinker.played(LESSONS[number].notebook, change)
+        assert [cell.source for cell in cells] != sources or not change.replace
+
+
 def test_every_lesson_has_a_place_for_changes():
     assert list(tinker.CHANGES) == list(LESSONS)
 

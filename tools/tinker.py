@@ -238,7 +238,7 @@ CHANGES = {
                skip=(*CONVERTED, *TRANSFER)),
         Change("one filter each, converted", {"filters=(32, 64)": "filters=(1, 1)"}, skip=TRANSFER),
         Change("another start and another digit", {
-            "set_random_seed(0)": "set_random_seed(3)", "test_y == 4": "test_y == 8", "rng(7)": "rng(8)"},
+            "SEED = 0": "SEED = 3", "test_y == 4": "test_y == 8", "rng(7)": "rng(8)"},
                skip=TRANSFER),
         Change("three textures to learn from, another filter by hand", {
             "train_y, 5)": "train_y, 1)", "[[-1, 0, 1]] * 3": "[[1, 1, 1]] * 3", "epochs=15": "epochs=1"},
@@ -284,8 +284,7 @@ def run(notebook, change):
 
     A cell that ends in a sentence of this project ends the run: the student reads it and goes back.
     """
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.id not in change.skip]
-    sources = changed([cell.source for cell in cells], change.replace)
+    cells, sources = played(notebook, change)
     names = {"__name__": "__main__", "display": display}
     with _as_a_student():
         for cell, source in zip(cells, sources, strict=True):
@@ -297,6 +296,12 @@ def run(notebook, change):
                 return f"cell {cell.id} stopped with {type(error).__name__}: {str(error).splitlines()[:1]}\n" + "".join(
                     traceback.format_tb(error.__traceback__)[-3:])
     return None
+
+
+def played(notebook, change):
+    """Return the cells that are run, and their sources with the change made."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.id not in change.skip]
+    return cells, changed([cell.source for cell in cells], change.replace)
 
 
 def changed(sources, replacements):
