@@ -152,6 +152,8 @@ def test_a_page_fits_screens_and_phones_and_needs_nothing_from_elsewhere(website
     raw = page.locator("p, li, td").filter(has_text="$").count()
     screen = page.evaluate(SIZES)
     page.set_viewport_size({"width": 390, "height": 844})
+    # the playground draws itself anew in the frame after it hears of the width
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     phone = page.evaluate(SIZES)["page"]
     unreachable = page.locator("pre, .scroll").evaluate_all(
         "all => all.filter(box => box.scrollWidth > box.clientWidth && box.tabIndex < 0).length")
