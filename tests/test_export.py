@@ -1,4 +1,5 @@
 """Tests of the conversions, with the real converters: the one file of tests that loads TensorFlow."""
+import gc
 import re
 import sys
 
@@ -633,6 +634,22 @@ def test_conversion_is_quiet(converted, tmp_path, capfd):
     export.to_saved_model(converted[1] / "net.onnx", tmp_path / "saved")
     export.to_tflite(tmp_path / "saved", tmp_path / "int8.tflite")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_collection_that_the_converter_demands_looks_at_no_older_objects(converted, tmp_path, monkeypatch):
+    collect, seen = gc.collect, []
+    monkeypatch.setattr(gc, "collect", lambda *given: seen.append(len(gc.get_objects())) or collect(*given))
+    gc.unfreeze()
+    export.to_tflite(converted[1] / "saved", tmp_path / "int8.tflite")
+    assert gc.get_freeze_count() == 0
+    assert seen and max(seen) < 0.2 * len(gc.get_objects())
+    mine = [[]]
+    gc.freeze()                                     # somebody's own objects, which stay where they are
+    try:
+        export.to_tflite(converted[1] / "saved", tmp_path / "int8.tflite")
+        assert gc.get_freeze_count() > 0 and not any(one is mine for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 def test_a_keras_model_is_a_predictor():
