@@ -525,6 +525,9 @@ def test_a_palette_keeps_the_colours_that_have_a_meaning():
     assert np.array_equal(np.asarray(made.convert("RGB"))[0, : len(named)], named)
     far = np.asarray(made.convert("RGB")).astype(int) - pixels
     assert np.abs(far).mean() < 12
+    shown, palette = np.asarray(made.convert("RGB")).astype(int), np.reshape(made.getpalette(), (-1, 3))
+    least = np.abs(((pixels[1, :, None].astype(int) - palette) ** 2).sum(axis=2)).min(axis=1)
+    assert np.array_equal(((pixels[1] - shown[1]) ** 2).sum(axis=1), least)         # no colour of it is nearer
     few = Image.fromarray(pixels[:2, :90])
     assert np.array_equal(np.asarray(paper.with_palette(few).convert("RGB")), np.asarray(few))     # nothing to cut
 

@@ -117,7 +117,7 @@ def png(figure) -> tuple[bytes, int]:
     # without a layout of its own a figure cuts off what its axes' labels need
     fit = "tight" if figure.get_layout_engine() is None and not getattr(figure, "exact", False) else None
     drawn, content = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches=fit)
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches=fit, pil_kwargs={"compress_level": 0})
     picture = with_palette(Image.open(drawn).convert("RGB"))
     picture.save(content, "PNG", optimize=True, dpi=(dpi, dpi))
     return content.getvalue(), round(picture.width * PAGE_DPI / dpi)
@@ -136,11 +136,16 @@ def with_palette(picture):
         kept = unpacked(np.intersect1d(found, NAMED))
         cut = picture.quantize(COLOURS - len(kept), dither=Image.Dither.NONE).getpalette()
         palette = np.vstack([kept, np.reshape(cut, (-1, 3))])
-        far = unpacked(found)[:, None].astype(np.int32) - palette
-        place = (far**2).sum(axis=2).argmin(axis=1)[place]
+        place = nearest(unpacked(found), palette)[place]
     made = Image.fromarray(place.reshape(packed.shape).astype(np.uint8), mode="P")
     made.putpalette(palette.astype(np.uint8).tobytes())
     return made
+
+
+def nearest(colours, palette):
+    """Return for each colour (n, 3) the place of the nearest of a palette (m, 3), the first of those as near."""
+    colours, palette = colours.astype(np.float32), palette.astype(np.float32)       # sums up to 2**24 are exact in it
+    return ((palette**2).sum(axis=1) - 2 * colours @ palette.T).argmin(axis=1)
 
 
 def unpacked(numbers):
