@@ -79,11 +79,17 @@ class Pickler(pickle.Pickler):
             return dict, ([("weights", value.get_weights())],)
         if type(value).__module__.startswith("keras."):
             return dict, ()
-        cached = [name for kind in type(value).__mro__ for name, made in vars(kind).items()
-                  if isinstance(made, functools.cached_property)]
+        cached = kept_by(type(value))
         if not cached:
             return NotImplemented
         return dict, ([(name, part) for name, part in vars(value).items() if name not in cached],)
+
+
+@functools.cache
+def kept_by(kind):
+    """Return the names under which objects of a class keep what its cached_property have computed."""
+    return [name for one in kind.__mro__ for name, made in vars(one).items()
+            if isinstance(made, functools.cached_property)]
 
 
 def draws():

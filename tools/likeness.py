@@ -52,6 +52,8 @@ def _near(number, other):
 
 def alike(data: str, other: str) -> bool:
     """Do two pictures (base64) show the same: every part of each is in the other, near its place and in its colour?"""
+    if data == other:
+        return True
     first, second = pixels(data), pixels(other)
     if first.shape != second.shape:
         return False
