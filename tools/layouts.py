@@ -277,11 +277,13 @@ def picture_of(lesson, says, largest=None):
         raise Unclear(f"lesson {lesson.number} has no picture in a cell {says['picture']}")
     output = shown[0].outputs[0]
     width = output.metadata["image/png"].get("width")
-    output.data = {"image/png": cut(output.data["image/png"], width, says.get("crop"), largest)}
+    crop = tuple(says["crop"]) if says.get("crop") else None
+    output.data = {"image/png": cut(output.data["image/png"], width, crop, largest)}
     output.metadata["image/png"].pop("width", None)
     return shown[:1]
 
 
+@functools.lru_cache(maxsize=64)        # a deck asks for each more than once
 def cut(png, width, crop, largest):
     """Return part of a base64 PNG: crop is (left, top, width, height) in pixels of a page, on which it is `width` wide.
 

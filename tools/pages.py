@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import nbformat
@@ -36,7 +36,8 @@ class Lesson:
 
     @property
     def notebook(self):
-        return read(self.path)
+        """As it stands in its file; a copy for whoever asks, because slides and pages write into theirs."""
+        return nbformat.from_dict(_read(self.path, changed(self.path)))
 
     @property
     def number(self):
@@ -64,6 +65,19 @@ class Lesson:
     def minutes(self):
         found = re.search(r"About (\d+) minutes", self.head)
         return int(found.group(1)) if found else None
+
+
+@lru_cache(maxsize=32)
+def _read(path, _changed):
+    return read(path)
+
+
+def changed(path):
+    """Return what is another number once a file has changed, or None where there is none to read."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def read(path):

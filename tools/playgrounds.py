@@ -83,10 +83,14 @@ def _scripts():
     return f'<script type="text/plain" id="playground-module">{source}</script>\n<script>{loader}</script>'
 
 
+@cache
+def _first_picture():
+    return picture.png(states.preset(BEGINS))
+
+
 def page(css: str) -> str:
     """Return a page that is a playground and nothing else, one file that needs no other.  css : its style sheet."""
-    state = states.preset(BEGINS)
-    png, said = picture.png(state)
+    state, (png, said) = states.preset(BEGINS), _first_picture()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     return with_module(environment.get_template("page.html.j2").render(
         css=css, sentence=SENTENCE, mark=Markup(MARK), playground=Markup(place(state, png, said, "full", True))))
