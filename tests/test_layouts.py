@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import copy
+import functools
 import io
 import os
 import re
@@ -89,6 +90,10 @@ MEASURE = """({figureText}) => {
 }"""
 
 
+READY = ("async () => { if (window.MathJax) await MathJax.startup.promise; await document.fonts.ready; "
+         "await Promise.all([...document.images].map(image => image.decode())); }")
+
+
 @pytest.fixture(scope="module")
 def browser():
     with chromium.browser() as browser:
@@ -97,8 +102,7 @@ def browser():
 
 def measured(page):
     """Return what is measured on each slide of a deck that is open."""
-    page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; await document.fonts.ready; "
-                  "await Promise.all([...document.images].map(image => image.decode())); }")
+    page.evaluate(READY)
     return page.evaluate(MEASURE, {"figureText": FIGURE_TEXT})
 
 
@@ -117,13 +121,26 @@ def wrong_sizes(measures):
     return found
 
 
-def ink(page, number):
-    """Return the share of a slide's pixels that are not its ground, which its corner shows."""
-    page.evaluate("number => Reveal.slide(number)", number - 1)
-    # half the time of a PNG, and letters have a little more ink
-    picture = Image.open(io.BytesIO(page.screenshot(type="jpeg", quality=90)))
+def ink(browser, deck):
+    """Return for each slide the share of its pixels that are not its ground, which its corner shows.
+
+    All are taken in one picture of the deck as it is printed, a slide a page.
+    """
+    page = browser.new_page(viewport={"width": 1280, "height": 720}, device_scale_factor=0.5)
+    page.goto(deck.as_uri() + "?print-pdf")
+    page.wait_for_selector(".reveal-print .pdf-page", state="attached")
+    page.evaluate(READY)
+    tops = page.locator(".pdf-page").evaluate_all("all => all.map(page => page.getBoundingClientRect().top / 2)")
+    # a JPEG, of half as many pixels a side: letters have a little more ink, and it takes a quarter of the time
+    pictures = Image.open(io.BytesIO(page.screenshot(type="jpeg", quality=90, full_page=True)))
+    page.close()
+    return [inked(pictures.crop((0, round(top), 640, round(top) + 359))) for top in tops]
+
+
+def inked(picture):
     ground = Image.new("RGB", picture.size, picture.getpixel((2, 2)))
-    return np.mean(np.asarray(ImageChops.difference(picture, ground)).max(axis=2) > 24)
+    farthest = functools.reduce(ImageChops.lighter, ImageChops.difference(picture, ground).split())
+    return sum(farthest.histogram()[25:]) / (picture.width * picture.height)
 
 
 def use_fonts(page, fonts):
@@ -143,7 +160,8 @@ def use_fonts(page, fonts):
 
 def wrong_slides(lesson):
     """Return a sentence for everything that is wrong with what a lesson's slides are made of."""
-    shown = [kept(slide) for slide in slides.slides(lesson.notebook.cells)]
+    whole = slides.slides(lesson.notebook.cells)
+    shown = [kept(slide) for slide in whole]
     kinds = [layouts.name(slide[0]) for slide in shown]
     headlines = [headline(slide, lesson) for slide in shown]
     found = [f"slide {i} has no layout" for i, kind in enumerate(kinds, 1) if kind is None]
@@ -151,7 +169,7 @@ def wrong_slides(lesson):
         return found
     found += [f"two slides are headed {line!r}" for line, n in Counter(headlines).items() if n > 1]
     for i, (slide, kind, line) in enumerate(zip(shown, kinds, headlines, strict=True), 1):
-        note = note_of(slides.slides(lesson.notebook.cells)[i - 1])
+        note = note_of(whole[i - 1])
         following = kinds[i] if i < len(kinds) else None
         if kind in TELLING and (line.endswith("?") or len(line.split()) not in HEADLINE_WORDS):
             found.append(f"slide {i}: {line!r} is no claim")
@@ -213,9 +231,10 @@ def test_headlines_claim_notes_say_what_to_expect_and_questions_are_answered(les
 @EACH
 def test_slides_are_readable_and_full_enough_with_wide_and_narrow_letters(browser, tmp_path, lesson):
     deck, = slides.write(tmp_path, [lesson])
+    shares = ink(browser, deck)
     page, _, _ = visit(browser, deck)
-    poor = {number: f"{share:.1%}" for number in range(1, page.evaluate("Reveal.getSlides().length") + 1)
-            if (share := ink(page, number)) < INK}
+    assert len(shares) == page.evaluate("Reveal.getSlides().length")
+    poor = {number: f"{share:.1%}" for number, share in enumerate(shares, 1) if share < INK}
     found = {}
     for fonts in FONTS:
         use_fonts(page, fonts)
@@ -381,10 +400,11 @@ def test_a_slide_of_the_wrong_size_is_found(browser, tmp_path, cell, sentence):
 
 @IN_A_BROWSER
 def test_a_slide_that_is_nearly_empty_has_too_little_ink(browser, tmp_path):
-    deck, = slides.write(tmp_path, [small(tmp_path, slide("claim", text="&nbsp;\n\n" * 9 + "One."))])
-    page, _, _ = visit(browser, deck)
-    assert ink(page, 2) < INK < ink(page, 1)
-    page.close()
+    empty, full = "&nbsp;\n\n" * 9 + "One.", PLENTY
+    claims = [slide("claim", f"## A claim of {words} words", text=text) for words, text in ((2, empty), (36, full))]
+    deck, = slides.write(tmp_path, [small(tmp_path, *claims)])
+    _, poor, rich = ink(browser, deck)
+    assert poor < INK < rich
 
 
 @IN_A_BROWSER
