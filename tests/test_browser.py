@@ -110,18 +110,18 @@ def address(process, log):
 
 @pytest.fixture(scope="module")
 def browser(lab):
-    """A headless browser with a home of its own."""
+    """A headless browser with a home of its own, whose pages keep what JupyterLab loads for the next ones."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         home = dict(os.environ, HOME=str(lab.HERE / "browser"))
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=chromium.FLAGS, env=home)
-        yield browser
+        yield browser.new_context(viewport={"width": 1280, "height": 900})
         browser.close()
 
 
 def open_page(browser, url):
     """Open a lesson; return the page, and the lists of its requests to strangers and its complaints, which grow."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page()
     strangers, complaints = [], []
     page.on("request", lambda request: is_stranger(request.url) and strangers.append(request.url))
     page.on("console", lambda message: is_complaint(message) and complaints.append(message.text))
