@@ -2,6 +2,7 @@
 
 They are here and not in tests/: pytest does not load tests/conftest.py when it checks notebooks/.
 """
+import gc
 import os
 import re
 from pathlib import Path
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parent
 for name, value in lab.CHECK_SETTINGS.items():
     os.environ.setdefault(name, value)
 os.environ.update(lab.private_settings())
+# A full collection finds little in a process of tests, and while frameworks are imported takes a fifth of the time
+gc.set_threshold(700, 10, 1_000)
 
 # An argument of the person at the terminal that asks for a part of the checks, and not for all.
 PART = re.compile(r"-[kmco]|--(deselect|ignore|last-failed|lf|stepwise|sw|co|collect-only|override-ini|pyargs|quick)\b")
