@@ -73,6 +73,12 @@ class Seconds:
         checks.note({name: round(time, 1) for name, time in self.times.items()})
 
 
+def pytest_unconfigure():
+    """Collect once what is left. pytest, which wants to warn of it, would do so five times in each process."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter, config):
     if config.option.quick:
         files = [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]

@@ -194,8 +194,9 @@ def test(arguments, torch_index):
 
 def side_by_side():
     """Return the arguments with which pytest takes several cores; a -n of the user's after them wins."""
-    # loadfile keeps a notebook's cells in one kernel, and conftest.py puts files in order
-    return ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    # one more than there are processors, for the tests of a browser wait a third of their time; loadfile keeps a
+    # notebook's cells in one kernel, and conftest.py puts files in order
+    return ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def demo(arguments, torch_index):

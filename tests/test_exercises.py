@@ -3,13 +3,12 @@ import ast
 import copy
 import json
 import multiprocessing
-import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import noting
 import numpy as np
 import pytest
 
@@ -451,24 +450,11 @@ def test_what_a_later_version_wrote_stays(student, tmp_path):
     assert f"1 of {len(EXERCISES)} done." in str(exercises.progress())
 
 
-def _hold(folder, held):
-    with record._alone(Path(folder)):
-        held.set()
-        time.sleep(1)
-        _note_alone(folder)
-
-
-def _note_alone(folder):
-    """What `note` does once it is alone, slowly."""
-    states = record._read(Path(folder) / record.NAME)[0]
-    (Path(folder) / record.NAME).write_text(json.dumps({**states, "02.2": "right"}))
-
-
 def test_a_slow_kernel_is_waited_for_and_a_dead_one_is_not(student, tmp_path):
     context = multiprocessing.get_context("spawn")
     for kill in (False, True):
         held = context.Event()
-        kernel = context.Process(target=_hold, args=(tmp_path, held))
+        kernel = context.Process(target=noting.hold, args=(tmp_path, held))
         kernel.start()
         held.wait()
         if kill:
@@ -478,16 +464,10 @@ def test_a_slow_kernel_is_waited_for_and_a_dead_one_is_not(student, tmp_path):
         assert kept(tmp_path) == {"02.2": "right", "02.3": "done"}
 
 
-def _note_many(folder, names):
-    os.environ.pop("XORLAB_CHECK", None)
-    for name in names:
-        assert record.note(name, "done", Path(folder)) == ""
-
-
 def test_two_kernels_at_once_lose_nothing(student, tmp_path):
     context = multiprocessing.get_context("spawn")
-    parts = [[f"{kernel:02}.{n}" for n in range(60)] for kernel in range(2)]
-    kernels = [context.Process(target=_note_many, args=(tmp_path, part)) for part in parts]
+    parts, together = [[f"{kernel:02}.{n}" for n in range(60)] for kernel in range(2)], context.Barrier(2)
+    kernels = [context.Process(target=noting.note_many, args=(tmp_path, part, together)) for part in parts]
     for kernel in kernels:
         kernel.start()
     for kernel in kernels:
