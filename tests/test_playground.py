@@ -356,7 +356,7 @@ def test_of_a_hundred_starts_with_two_units_half_get_stuck_and_seed_1_does_not()
                   for ps in zip(*(net.parameters() for net in nets), strict=True)]
     w, b, v, c = parameters
     kind, options = OPTIMIZERS["adam"]
-    optimizer = kind(parameters, lr=0.1, **options)
+    optimizer = getattr(torch.optim, kind)(parameters, lr=0.1, **options)
     x, y = (torch.tensor(part).double() for part in data.corners())
 
     def answers():

@@ -1,5 +1,8 @@
 
 import io
+import os
+import subprocess
+import sys
 
 import matplotlib
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
+import lab
 from xorlab import compare, data, look, models, plots, predictors, tflite_bytes, training
 from xorlab.integer import IntegerMLP
 from xorlab.integer.affine import Affine
@@ -712,3 +716,12 @@ def test_dots_show_every_run_and_the_mean_of_a_row():
     assert texts(ax) == ["30 (20 to 40)", "", "lead"]
     assert ax.figure.alt_text == (
         "Draws, share right, mean of the dots: pixels 0.6; ImageNet 0.9. lead: pixels 30 (20 to 40).")
+
+
+def test_plots_load_pytorch_only_for_what_is_of_nets():
+    code = ("import sys; from xorlab import data, plots; plots.use(); plots.surface(data.xor); "
+            "print('torch' in sys.modules); from xorlab.plots import network; "
+            "print('torch' in sys.modules, plots.units.__name__, hasattr(plots, 'nothing'), 'units' in dir(plots))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=lab.HERE,
+                          env=dict(os.environ, MPLBACKEND="agg"))
+    assert done.stdout.split() == ["False", "True", "units", "False", "True"], done.stderr

@@ -77,7 +77,7 @@ def test_every_step_is_the_one_an_ordinary_net_takes_with_torch_optim(name):
     x, y = (torch.from_numpy(array) for array in data.corners())
     for i in range(3):
         model = models.MLP(seed=i)
-        stepper = kind(model.parameters(), **{**usual, **options})
+        stepper = getattr(torch.optim, kind)(model.parameters(), **{**usual, **options})
         for epoch in range(60):
             loss = ((model(x)[:, 0] - y) ** 2).mean()
             assert entry.curve[epoch, i] == pytest.approx(loss.item(), abs=2e-5), epoch

@@ -59,7 +59,7 @@ def test_every_optimizer_lowers_the_loss(name):
 ])
 def test_an_optimizer_steps_as_pytorchs_own_default_bit_for_bit(name, options):
     optimizer = Optimizer(name, 0.01, **options)
-    kind, usual = OPTIMIZERS[name]
+    kind, usual = getattr(torch.optim, OPTIMIZERS[name][0]), OPTIMIZERS[name][1]
     ours, theirs = (models.MLP((40, 7), "tanh", seed=2) for _ in range(2))
     steppers = (optimizer.make(ours.parameters()), kind(theirs.parameters(), lr=0.01, **{**usual, **options}))
     x = torch.from_numpy(data.grid(9)[:, :2]).float()

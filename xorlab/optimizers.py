@@ -1,24 +1,25 @@
-"""Optimizers by name: PyTorch's own, with the options each is usually given."""
-from dataclasses import dataclass, field
+"""Optimizers by name: PyTorch's own, with the options each is usually given.
 
-import torch
+PyTorch is imported where one is made: plots import this module, and most draw without it.
+"""
+from dataclasses import dataclass, field
 
 from xorlab import arguments
 
 MOST = 3e38                     # about float32's largest number
 NUMBERS = ("momentum", "dampening", "alpha", "weight_decay", "eps", "lr_decay", "initial_accumulator_value")
 SWITCHES = ("nesterov", "amsgrad", "centered", "maximize", "capturable", "differentiable")
-# name -> (PyTorch's class, its usual options besides lr)
+# name -> (the name of PyTorch's class, its usual options besides lr)
 OPTIMIZERS = {
-    "sgd": (torch.optim.SGD, {}),
-    "momentum": (torch.optim.SGD, {"momentum": 0.9}),
-    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
-    "rmsprop": (torch.optim.RMSprop, {}),
-    "adagrad": (torch.optim.Adagrad, {}),
-    "adam": (torch.optim.Adam, {}),
-    "adamw": (torch.optim.AdamW, {}),
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "rmsprop": ("RMSprop", {}),
+    "adagrad": ("Adagrad", {}),
+    "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
 }
-FUSED = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.Adam, torch.optim.AdamW)    # one kernel a step
+FUSED = ("SGD", "Adagrad", "Adam", "AdamW")     # one kernel a step
 
 
 @dataclass(frozen=True, init=False)
@@ -45,19 +46,23 @@ class Optimizer:
         for key, value in (("name", name), ("lr", lr), ("options", options),
                            ("label", label or f"{name}, rate {lr:g}{extra}")):
             object.__setattr__(self, key, value)
+        import torch
+
         try:
             self.make([torch.zeros(1, requires_grad=True)])
         except ValueError as error:                     # PyTorch's own bounds, e.g. Nesterov without momentum
             raise ValueError(f"{name} does not take these options: {str(error).splitlines()[0]}") from None
         except TypeError:
             raise ValueError(f"{name} does not take all of the options {', '.join(options)}; "
-                             f"see torch.optim.{OPTIMIZERS[name][0].__name__}") from None
+                             f"see torch.optim.{OPTIMIZERS[name][0]}") from None
 
     def make(self, parameters, fused=False):
         """Make PyTorch's optimizer for these parameters; fused asks for its one-kernel form where there is one.
 
         The other form takes a call for all parameters at once: the same numbers as with one call for each, sooner.
         """
+        import torch
+
         kind, usual = OPTIMIZERS[self.name]
         fused = arguments.switch("fused", fused)
         parameters = arguments.several("parameters", parameters, "tensors, such as model.parameters()", torch.Tensor)
@@ -66,7 +71,7 @@ class Optimizer:
         form = {"fused" if fused else "foreach": True} if kind in FUSED else {}
         if self.options.get("differentiable"):          # has neither
             form = {}
-        return kind(parameters, lr=self.lr, **{**usual, **self.options, **form})
+        return getattr(torch.optim, kind)(parameters, lr=self.lr, **{**usual, **self.options, **form})
 
 
 def checked_rate(lr) -> float:

@@ -27,7 +27,6 @@ from xorlab.plots.bars import (
 )
 from xorlab.plots.codes import code_difference, disagreement, origins, response
 from xorlab.plots.lines import curves, draw, lines, losses, survival
-from xorlab.plots.nets import activations, loss_along, network, units
 from xorlab.plots.paper import attend, canvas, describe, fact, save, use
 from xorlab.plots.rulers import ruler, weight_codes, weight_scales
 from xorlab.plots.squares import boundary, difference, frame, points, regions, surface, surfaces, values
@@ -39,5 +38,20 @@ __all__ = [
     "response", "ruler", "save", "shares", "surface", "surfaces", "survival", "table", "units", "use", "values",
     "weight_codes", "weight_scales",
 ]
+
+OF_NETS = ["activations", "loss_along", "network", "units"]     # of `nets`, which needs PyTorch: loaded when asked for
+
+
+def __getattr__(name):
+    if name not in OF_NETS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from xorlab.plots import nets
+
+    return getattr(nets, name)
+
+
+def __dir__():
+    return sorted({*globals(), *OF_NETS})
+
 
 PALE_BLUE = "#7fb3d5"   # which copies of version 0.1.0's lessons ask for

@@ -7,7 +7,6 @@ from matplotlib.transforms import offset_copy
 from xorlab import arguments, look
 from xorlab.plots.paper import canvas, checked, describe, form_of, literal, wanted
 from xorlab.races import Entry
-from xorlab.training import History
 
 MOST_NAMED = 7                  # curves with names beside them; more get a legend
 GREYS = (look.INK[0], "0.45", "0.62", "0.75")           # of curves that stand for no optimizer and no form
@@ -176,6 +175,8 @@ def losses(history, ax=None, *, label=None, title="Loss while training"):
     >>> ax = plots.losses(training.fit(net, *data.corners()))
     """
     title, label = wanted(ax, title=title, label=label)
+    from xorlab.training import History  # here: it needs PyTorch, and other curves do not
+
     arguments.instance("history", history, History, "what training.fit returns")
     ax = curve_axes(ax)
     label = label or literal(history.optimizer.label)
