@@ -22,7 +22,8 @@ from tools import checks, refresh
 TESTS = sorted(Path(__file__).parent.glob("*.py"))
 LESSONS = lab.lessons()
 HOOKS = {"addoption", "configure", "collection_finish", "xdist_node_collection_finished", "runtest_setup",
-         "collection_modifyitems", "terminal_summary", "runtest_call", "runtest_makereport", "make_collect_report"}
+         "collection_modifyitems", "terminal_summary", "runtest_call", "runtest_makereport", "make_collect_report",
+         "unconfigure"}
 TAGS = re.compile(r"task|check|compare|answer|measured|output-only|code-only|output-slide|layout-(title|claim|code|"
                   r"question|answer|recap)")
 SWALLOW = {"AssertionError", "Exception", "BaseException"}
