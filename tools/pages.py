@@ -73,11 +73,12 @@ def _read(path, _changed):
 
 
 def changed(path):
-    """Return what is another number once a file has changed, or None where there is none to read."""
+    """Return what is other numbers once a file has changed, or None where there is none to read."""
     try:
-        return path.stat().st_mtime_ns
+        status = path.stat()
     except OSError:
         return None
+    return status.st_mtime_ns, status.st_size
 
 
 def read(path):
