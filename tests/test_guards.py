@@ -4,6 +4,7 @@ import configparser
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 import tosa
 from IPython.core.inputtransformer2 import TransformerManager
+from jupyter_client.connect import LocalPortCache
+from nbval import kernel
 from nbval import plugin as nbval
 
 import lab
@@ -120,6 +123,34 @@ def test_conftest_has_the_hooks_that_guard_and_none_that_could_take_checks_away(
         assert hook is None or conftest in [implementation.plugin for implementation in hook.get_hookimpls()]
     source = (lab.HERE / "conftest.py").read_text(encoding="utf-8")
     assert "collect_ignore" not in source and "pytest_plugins" not in source and "ini_options" not in source
+
+
+def test_a_kernel_whose_port_another_program_took_is_started_once_more(conftest, monkeypatch):
+    with socket.socket() as others:
+        others.bind(("127.0.0.1", 0))
+        free, asked = LocalPortCache.find_available_port, []
+
+        def first_taken(cache, ip):
+            asked.append(ip)
+            return others.getsockname()[1] if len(asked) == 1 else free(cache, ip)
+
+        monkeypatch.setattr(LocalPortCache, "find_available_port", first_taken)
+        manager, client = conftest.once_more(kernel.start_new_kernel)(kernel_name=kernel.CURRENT_ENV_KERNEL_NAME)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    assert len(asked) == 10                     # five ports for each of two starts
+
+
+def test_a_kernel_that_dies_twice_is_not_started_again(conftest):
+    starts = []
+
+    def start(**options):
+        starts.append(options)
+        raise RuntimeError("Kernel died")
+
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        conftest.once_more(start)(cwd="here")
+    assert starts == [{"cwd": "here"}] * 2
 
 
 def run_of(conftest, arguments, ids=(), **options):
