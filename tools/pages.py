@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
@@ -37,7 +37,11 @@ class Lesson:
     @property
     def notebook(self):
         """As it stands in its file; a copy for whoever asks, because slides and pages write into theirs."""
-        return nbformat.from_dict(_read(self.path, changed(self.path)))
+        return nbformat.from_dict(self._stored)
+
+    @property
+    def _stored(self):
+        return _read(self.path, _state(self.path))
 
     @property
     def number(self):
@@ -47,10 +51,10 @@ class Lesson:
     def file(self):
         return self.path.stem + ".html"
 
-    @cached_property
+    @property
     def head(self):
-        """The text of the first cell. Every page names every lesson, and reading a whole one takes long."""
-        cells = self.notebook.cells
+        """The text of the first cell."""
+        cells = self._stored.cells
         return cells[0].source if cells else ""
 
     @property
@@ -68,11 +72,11 @@ class Lesson:
 
 
 @lru_cache(maxsize=32)
-def _read(path, _changed):
+def _read(path, _state):
     return read(path)
 
 
-def changed(path):
+def _state(path):
     """Return what is other numbers once a file has changed, or None where there is none to read."""
     try:
         status = path.stat()
