@@ -127,8 +127,7 @@ def ink(browser, deck):
     All are taken in one picture of the deck as it is printed, a slide a page.
     """
     page = browser.new_page(viewport={"width": 1280, "height": 720}, device_scale_factor=0.5)
-    page.goto(deck.as_uri() + "?print-pdf")
-    page.wait_for_selector(".reveal-print .pdf-page", state="attached")
+    chromium.lay_out(page, deck.as_uri())
     page.evaluate(READY)
     tops = page.locator(".pdf-page").evaluate_all("all => all.map(page => page.getBoundingClientRect().top / 2)")
     # a JPEG, of half as many pixels a side: letters have a little more ink, and it takes a quarter of the time

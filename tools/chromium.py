@@ -48,9 +48,13 @@ def print_deck(browser, deck, pdf):
     """Print a deck of slides (a Path) as PDF, a page a slide.  Nothing but the deck itself is read."""
     page, own = browser.new_page(), deck.resolve().as_uri()
     page.route("**/*", lambda route: route.continue_() if route.request.url.partition("?")[0] == own else route.abort())
-    # reveal.js lays a deck out for print under this query
-    page.goto(own + "?print-pdf")
-    page.wait_for_selector(".reveal-print .pdf-page", state="attached")
-    page.evaluate("() => window.MathJax?.startup.promise")
+    lay_out(page, own)
     page.pdf(path=pdf, prefer_css_page_size=True, print_background=True)
     page.close()
+
+
+def lay_out(page, address):
+    """Open a deck in a page as reveal.js lays it out for print, and wait until it stands there."""
+    page.goto(address + "?print-pdf")
+    page.wait_for_selector(".reveal-print .pdf-page", state="attached")
+    page.evaluate("() => window.MathJax?.startup.promise")
