@@ -84,13 +84,10 @@ def _scripts():
 
 
 @cache
-def _first_picture():
-    return picture.png(states.preset(BEGINS))
-
-
 def page(css: str) -> str:
     """Return a page that is a playground and nothing else, one file that needs no other.  css : its style sheet."""
-    state, (png, said) = states.preset(BEGINS), _first_picture()
+    state = states.preset(BEGINS)
+    png, said = picture.png(state)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     return with_module(environment.get_template("page.html.j2").render(
         css=css, sentence=SENTENCE, mark=Markup(MARK), playground=Markup(place(state, png, said, "full", True))))
