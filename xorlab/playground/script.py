@@ -3,12 +3,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from xorlab.optimizers import OPTIMIZERS
 from xorlab.playground import clouds
 from xorlab.playground import state as states
 
 MODULES = {"sigmoid": "nn.Sigmoid()", "tanh": "nn.Tanh()", "relu": "nn.ReLU()"}
 LOSSES = {"mse": "nn.functional.mse_loss", "bce": "nn.functional.binary_cross_entropy"}
-OPTIMIZERS = {"sgd": "SGD", "momentum": "SGD", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
 
 
 def text(state: dict) -> str:
@@ -22,7 +22,8 @@ def text(state: dict) -> str:
     layers = [f"    nn.Linear({inputs}, {units}), {module},"
               for inputs, units, module in zip(widths, widths[1:], activations, strict=False)]
     weights = [f"    ({_nested(w)}, {_listed(b)})," for w, b in states.layers(state)]
-    momentum = ", momentum=0.9" if state["optimizer"] == "momentum" else ""
+    optimizer, usual = OPTIMIZERS[state["optimizer"]]
+    options = "".join(f", {name}={value}" for name, value in usual.items())
     all_at_once = not 0 < state["batch"] < len(y)
     preset = f", {state['preset']}" if state["preset"] else ""
     return "\n".join([
@@ -48,8 +49,8 @@ def text(state: dict) -> str:
         "    for linear, (w, b) in zip(net[::2], weights):",
         "        linear.weight.copy_(torch.tensor(w))",
         "        linear.bias.copy_(torch.tensor(b))",
-        f"optimizer = torch.optim.{OPTIMIZERS[state['optimizer']]}(",
-        f"    net.parameters(), lr={number(state['rate'])}, weight_decay={number(state['weight_decay'])}{momentum})",
+        f"optimizer = torch.optim.{optimizer}(",
+        f"    net.parameters(), lr={number(state['rate'])}, weight_decay={number(state['weight_decay'])}{options})",
         f"order = torch.Generator().manual_seed({state['seed']})         # of the mini-batches",
         "",
         "",
